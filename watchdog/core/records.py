@@ -1,0 +1,60 @@
+"""What passes between the tick and the store."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from watchdog.core.model import Episode, TickResult
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """An estimate in USD: certainly billed, possibly billed, and not verified to be running (A10)."""
+
+    low: Decimal = Decimal(0)
+    high: Decimal = Decimal(0)
+    unverified: Decimal = Decimal(0)
+
+    def __add__(self, other: "Spend") -> "Spend":
+        return Spend(
+            self.low + other.low, self.high + other.high, self.unverified + other.unverified
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TickRecord:
+    """The one row a tick writes when nothing changed: the project's state, and which orphans were seen.
+
+    `number` counts the project's ticks over restarts. `watched_seconds` is the watched clock (A9),
+    `blind_seconds` what it left out. `seen` and `probed` map episode ids to the time of a look, or
+    good probe, in this tick that changed nothing else. `verdicts` counts rooms by verdict.
+    `exported` is the spend by agent name as exported after this tick: a counter never falls below it.
+    """
+
+    project: str
+    number: int
+    at: datetime
+    result: TickResult
+    watched_seconds: float
+    blind_seconds: float
+    message: str = ""
+    seen: Mapping[str, datetime] = field(default_factory=dict)
+    probed: Mapping[str, datetime] = field(default_factory=dict)
+    verdicts: Mapping[str, int] = field(default_factory=dict)
+    exported: Mapping[str, Spend] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectMemory:
+    """What the store remembers of one project.
+
+    `episodes` are the open ones, their `last_seen_orphaned_at` (the episode's and that of its present
+    agents) and `last_probed_at` / `last_reachable_at` brought up to what the records say.
+    `closed_spend` is what closed episodes have cost, by agent name.
+    """
+
+    episodes: tuple[Episode, ...] = ()
+    last: TickRecord | None = None
+    last_good_at: datetime | None = None
+    closed_spend: Mapping[str, Spend] = field(default_factory=dict)

@@ -1,0 +1,81 @@
+"""What one tick has to say: read by metrics, HTTP, the commands and the terminal."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from watchdog.core.model import CountMeaning, Episode, TickResult, VerdictState
+from watchdog.core.records import Spend
+
+
+@dataclass(frozen=True, slots=True)
+class OrphanView:
+    """One room whose episode is open, as of this tick.
+
+    `age` is watched seconds since `first_orphaned_at`; `session_age` seconds since the room's
+    creation by our clock; `agent_name` the first agent's name by the bounded label rule.
+    """
+
+    episode: Episode
+    state: VerdictState
+    reason: str
+    agent_name: str
+    age: float
+    session_age: float
+    num_participants: int
+    spend: Spend
+    policy: str = ""
+
+
+class ChangeKind(StrEnum):
+    """What a line in the log is about."""
+
+    OPENED = "episode_opened"
+    CLOSED = "episode_closed"
+    AGENTS = "agents_changed"
+    STRANDED = "stranded"
+    REACHABLE = "reachable_again"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that happened to one episode in this tick; one log line each."""
+
+    kind: ChangeKind
+    episode: Episode
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class TickReport:
+    """One pass over one project.
+
+    `last_success_at` is the newest good tick, this one included; `error` one sentence where the
+    tick failed. `spend` and `burn` are by agent name (bounded label), burn in USD per hour.
+    `sweep_age` is how long ago, in seconds, the room looked at least recently was looked at (or
+    first listed); `budget_delay` how long the longest waiting request has waited for the budget.
+    """
+
+    project: str
+    number: int
+    at: datetime
+    result: TickResult
+    duration: float
+    watched_seconds: float
+    blind_seconds: float
+    last_success_at: datetime | None
+    error: str = ""
+    rooms: Mapping[VerdictState, int] = field(default_factory=dict)
+    orphans: tuple[OrphanView, ...] = ()
+    orphaned_agents: Mapping[str, int] = field(default_factory=dict)
+    stranded: int = 0
+    spend: Mapping[str, Spend] = field(default_factory=dict)
+    burn: Mapping[str, Spend] = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
+    requests: Mapping[str, int] = field(default_factory=dict)
+    rows_written: int = 0
+    sweep_age: float = 0.0
+    budget_delay: float = 0.0
+    count_meaning: CountMeaning = CountMeaning.UNLEARNED
+    clock_skew: float | None = None

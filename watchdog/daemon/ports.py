@@ -1,0 +1,53 @@
+"""What the tick needs of the world, as small Protocols; the parts at the edge fulfil them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from watchdog.core.budget import Purpose
+from watchdog.core.model import Episode, Look, RoomListing, RoomSnapshot
+from watchdog.core.records import ProjectMemory, Spend, TickRecord
+
+
+class RoomService(Protocol):
+    """One project's LiveKit server. Every method raises only `RoomServiceError`."""
+
+    @property
+    def look_deadline(self) -> float:
+        """Seconds one `look` may take."""
+        ...
+
+    async def list_rooms(
+        self, known: Mapping[str, RoomSnapshot] | None = None, names: tuple[str, ...] = ()
+    ) -> RoomListing:
+        """All rooms, or those of the given names that exist; unchanged ones are lent by `known`."""
+        ...
+
+    async def look(self, room: RoomSnapshot, purpose: Purpose) -> Look:
+        """Who is in the room."""
+        ...
+
+    async def probe(self, room_name: str) -> None:
+        """Return where the room's node answers; raise RoomUnreachable where it does not."""
+        ...
+
+
+class Store(Protocol):
+    """Where episodes live. Every method raises only `StoreError`."""
+
+    async def load(self, project: str) -> ProjectMemory:
+        """What an earlier run left: open episodes with their newest bounds, the last tick, spend."""
+        ...
+
+    async def commit(
+        self,
+        record: TickRecord,
+        changed: Sequence[Episode],
+        closed_spend: Mapping[str, Spend],
+    ) -> int:
+        """One tick in one transaction; returns the number of rows written.
+
+        The record costs one row. `changed` are episodes that were opened, changed or closed (moved
+        `last_seen_orphaned_at` and `last_probed_at` alone travel in the record); `closed_spend`, by
+        agent name, is added to what closed episodes have cost.
+        """
+        ...

@@ -1,0 +1,383 @@
+"""livekit-api on one side, our frozen types on the other.
+
+Every call has a deadline, is drawn from the project's request budget, and is measured. The SDK's
+errors become the handful in `watchdog.core.errors`, each with a hint for the operator.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import SimpleNamespace
+from typing import Any, Protocol
+from urllib.parse import urlparse
+
+import aiohttp
+from google.protobuf.message import DecodeError
+from livekit.api import LiveKitAPI, ServerError
+from livekit.protocol.models import ParticipantInfo, Room
+from livekit.protocol.room import (
+    ListParticipantsRequest,
+    ListParticipantsResponse,
+    ListRoomsRequest,
+    ListRoomsResponse,
+)
+
+from watchdog.core.budget import Purpose, TokenBucket
+from watchdog.core.clock import Clock
+from watchdog.core.errors import (
+    BadAnswer,
+    CredentialsRejected,
+    PermissionMissing,
+    RateLimited,
+    RequestRejected,
+    RequestTimedOut,
+    RoomNotFound,
+    RoomServiceError,
+    RoomUnreachable,
+    ServerUnavailable,
+    WrongEndpoint,
+)
+from watchdog.core.model import Look, ParticipantSnapshot, RoomListing, RoomSnapshot
+
+# The enum's own `Name()` raises for a kind that is newer than the SDK (T11).
+KIND_NAMES: Mapping[int, str] = dict((n, name) for name, n in ParticipantInfo.Kind.items())
+STATE_NAMES: Mapping[int, str] = dict((n, name) for name, n in ParticipantInfo.State.items())
+
+LIST_DEADLINE = 10.0
+LOOK_DEADLINE = 5.0
+PROBE_DEADLINE = 8.0
+EPOCH = datetime.fromtimestamp(0, UTC)
+# For *.livekit.cloud the SDK itself tries up to three regions (T35).
+CLOUD_FACTOR = 2.0
+
+
+class RoomCalls(Protocol):
+    """The part of the SDK's RoomService that is used."""
+
+    async def list_rooms(self, list: ListRoomsRequest, /) -> ListRoomsResponse:  # noqa: A002
+        """List the rooms."""
+        ...
+
+    async def list_participants(
+        self,
+        list: ListParticipantsRequest,  # noqa: A002
+        /,
+    ) -> ListParticipantsResponse:
+        """List one room's participants."""
+        ...
+
+
+class DispatchCalls(Protocol):
+    """The part of the SDK's AgentDispatchService that is used."""
+
+    async def list_dispatch(self, room_name: str, /) -> list[Any]:
+        """List one room's agent dispatches."""
+        ...
+
+
+class Api(Protocol):
+    """What is used of `livekit.api.LiveKitAPI`; the simulator offers the same in process."""
+
+    @property
+    def room(self) -> RoomCalls:
+        """The Room Service."""
+        ...
+
+    @property
+    def agent_dispatch(self) -> DispatchCalls:
+        """The Agent Dispatch Service."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release what it holds."""
+        ...
+
+
+RequestObserver = Callable[[str, str, Purpose, float], None]
+"""Called after every request: LiveKit's method name, our code, the purpose, the seconds."""
+
+
+def is_cloud(url: str) -> bool:
+    """Whether the SDK treats this URL as LiveKit Cloud: it then fails over between regions."""
+    return (urlparse(url).hostname or "").endswith(".livekit.cloud")
+
+
+class SkewMeter:
+    """Learns the server's clock from the `Date` header of its answers (whole seconds)."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.skew: float | None = None
+
+    def trace(self) -> aiohttp.TraceConfig:
+        """An aiohttp trace that feeds this meter."""
+        config = aiohttp.TraceConfig()
+        config.on_request_start.append(self._start)
+        config.on_request_end.append(self._end)
+        return config
+
+    async def _start(self, _: Any, context: SimpleNamespace, __: Any) -> None:
+        context.started = self._clock.now()
+
+    async def _end(
+        self, _: Any, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams
+    ) -> None:
+        try:
+            date = parsedate_to_datetime(params.response.headers["Date"])
+        except (KeyError, ValueError):
+            return
+        ended = self._clock.now()
+        # The header cuts the fraction off: on average the server's clock is half a second further.
+        middle = context.started + (ended - context.started) / 2
+        self.skew = (date - middle).total_seconds() + 0.5
+
+
+class LiveKitGateway:
+    """One project's Room Service. All methods raise `RoomServiceError` and nothing else."""
+
+    def __init__(
+        self,
+        api: Api,
+        *,
+        clock: Clock,
+        bucket: TokenBucket,
+        observe: RequestObserver = lambda *_: None,
+        cloud: bool = False,
+        skew_meter: SkewMeter | None = None,
+    ) -> None:
+        self._api = api
+        self._clock = clock
+        self._bucket = bucket
+        self._observe = observe
+        self._factor = CLOUD_FACTOR if cloud else 1.0
+        self._skew_meter = skew_meter
+
+    @classmethod
+    def connect(
+        cls,
+        url: str,
+        api_key: str,
+        api_secret: str,
+        *,
+        clock: Clock,
+        bucket: TokenBucket,
+        observe: RequestObserver = lambda *_: None,
+    ) -> "LiveKitGateway":
+        """A gateway over the real SDK. Must be called inside a running event loop.
+
+        The credentials are passed on explicitly, so that an ambient LIVEKIT_TOKEN cannot win (T33).
+        """
+        meter = SkewMeter(clock)
+        session = aiohttp.ClientSession(trace_configs=[meter.trace()])
+        api = _OwnedSessionApi(LiveKitAPI(url, api_key, api_secret, session=session), session)
+        return cls(
+            api,
+            clock=clock,
+            bucket=bucket,
+            observe=observe,
+            cloud=is_cloud(url),
+            skew_meter=meter,
+        )
+
+    @property
+    def list_deadline(self) -> float:
+        """Seconds a ListRooms may take, the SDK's fail-over included."""
+        return LIST_DEADLINE * self._factor
+
+    @property
+    def look_deadline(self) -> float:
+        """Seconds a ListParticipants may take, the SDK's fail-over included."""
+        return LOOK_DEADLINE * self._factor
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._api.aclose()
+
+    async def list_rooms(
+        self, known: Mapping[str, RoomSnapshot] | None = None, names: tuple[str, ...] = ()
+    ) -> RoomListing:
+        """All rooms of the project, or those of the given names that exist.
+
+        `known` lends its snapshots for rooms that have not changed, so that a steady list makes no
+        new objects.
+        """
+        asked_at = self._clock.now()
+        async with self._request("ListRooms", self.list_deadline, Purpose.LIST):
+            answer = await self._api.room.list_rooms(ListRoomsRequest(names=list(names)))
+        known = known or {}
+        rooms = {room.sid: _room(room, known.get(room.sid)) for room in answer.rooms}
+        skew = self._skew_meter.skew if self._skew_meter else None
+        return RoomListing(asked_at, self._clock.now(), rooms, skew)
+
+    async def look(self, room: RoomSnapshot, purpose: Purpose) -> Look:
+        """Who is in the room. An empty answer does not prove that the room exists (T05)."""
+        asked_at = self._clock.now()
+        async with self._request("ListParticipants", self.look_deadline, purpose):
+            answer = await self._api.room.list_participants(ListParticipantsRequest(room=room.name))
+        people = tuple(_participant(p) for p in answer.participants)
+        return Look(room.sid, asked_at, self._clock.now(), people)
+
+    async def probe(self, room_name: str) -> None:
+        """Ask the room's own node for something. Returns where it answers (A10).
+
+        Raises RoomUnreachable where it does not: 503, or 500 'could not find object'.
+        """
+        async with self._request("ListDispatch", PROBE_DEADLINE, Purpose.PROBE):
+            await self._api.agent_dispatch.list_dispatch(room_name)
+
+    @asynccontextmanager
+    async def _request(self, method: str, deadline: float, purpose: Purpose) -> AsyncIterator[None]:
+        started = self._clock.monotonic()
+        self._bucket.take(started)
+        code = "other"
+        try:
+            try:
+                async with self._clock.timeout(deadline):
+                    yield
+            except Exception as error:
+                raise translate(method, error, deadline) from error
+            code = "ok"
+        except RoomServiceError as error:
+            code = error.code
+            raise
+        finally:
+            self._observe(method, code, purpose, self._clock.monotonic() - started)
+
+
+class _OwnedSessionApi:
+    """The SDK leaves a session that it was given open; this closes both."""
+
+    def __init__(self, api: LiveKitAPI, session: aiohttp.ClientSession) -> None:
+        self._session = session
+        self.room: RoomCalls = api.room
+        self.agent_dispatch: DispatchCalls = api.agent_dispatch
+
+    async def aclose(self) -> None:
+        await self._session.close()
+
+
+def translate(method: str, error: Exception, deadline: float) -> RoomServiceError:
+    """The SDK's or transport's error as one of ours, with a hint. Never carries a secret."""
+    if isinstance(error, RoomServiceError):
+        return error
+    if isinstance(error, ServerError):
+        return _translate_status(method, error)
+    if isinstance(error, DecodeError):
+        return BadAnswer(
+            method,
+            "the answer is not LiveKit's protocol",
+            "does the URL point at LiveKit itself, or at a proxy or web page in front of it?",
+        )
+    if isinstance(error, asyncio.TimeoutError):
+        return RequestTimedOut(
+            method,
+            f"no answer within {deadline:g} s",
+            "is the server reachable and healthy from this machine?",
+        )
+    if isinstance(error, aiohttp.InvalidURL):
+        return WrongEndpoint(
+            method, "the URL is not valid", "give it as wss://host or http://host:port"
+        )
+    if isinstance(error, (aiohttp.ClientError, OSError)):
+        return ServerUnavailable(
+            method,
+            f"cannot reach the server: {_reason(error)}",
+            "check the URL, DNS and firewall, and that the server runs",
+        )
+    return BadAnswer(method, f"unexpected {type(error).__name__}", "please report this")
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text[:200]
+
+
+def _translate_status(method: str, error: ServerError) -> RoomServiceError:
+    status, code = error.status, error.code
+    said = " ".join(error.message.split())[:200]
+    detail = f"the server answered {status} {code}" + (f": {said}" if said else "")
+    if status == 401 and code == "unauthenticated":
+        return PermissionMissing(
+            method, detail, "the key's token lacks the grant this call needs; see README, Grants"
+        )
+    if status == 401:
+        return CredentialsRejected(
+            method,
+            detail,
+            "the key or secret is not valid for this project, or this machine's clock is off",
+        )
+    if status == 403:
+        return PermissionMissing(method, detail, "the key may not do this; see README, Grants")
+    if status == 404 and code == "not_found":
+        return RoomNotFound(method, detail)
+    if status == 404:
+        return WrongEndpoint(
+            method, detail, "this URL serves no LiveKit Room Service; check host and path"
+        )
+    if status == 408:
+        return RequestTimedOut(method, detail, "the server timed out by itself; it is tried again")
+    if status == 429:
+        return RateLimited(
+            method, detail, "LiveKit's rate limit; lower detection.requests_per_minute"
+        )
+    if status == 503 or (status == 500 and "could not find object" in said):
+        return RoomUnreachable(method, detail, "the node that holds it does not answer")
+    if status >= 500:
+        return ServerUnavailable(method, detail, "the server has a fault; it is tried again")
+    return RequestRejected(method, detail)
+
+
+def _room(room: Room, known: RoomSnapshot | None) -> RoomSnapshot:
+    if (
+        known is not None
+        and known.num_participants == room.num_participants
+        and known.active_recording == room.active_recording
+        and known.departure_timeout == room.departure_timeout
+        and known.empty_timeout == room.empty_timeout
+    ):
+        return known
+    return RoomSnapshot(
+        sid=room.sid,
+        name=room.name,
+        created_at=_time(room.creation_time_ms, room.creation_time)
+        or datetime.fromtimestamp(0, UTC),
+        num_participants=room.num_participants,
+        empty_timeout=room.empty_timeout,
+        departure_timeout=room.departure_timeout,
+        active_recording=room.active_recording,
+    )
+
+
+def _participant(info: ParticipantInfo) -> ParticipantSnapshot:
+    attributes = info.attributes
+    return ParticipantSnapshot(
+        sid=info.sid,
+        identity=info.identity,
+        kind=KIND_NAMES.get(info.kind, f"KIND_{info.kind}"),
+        state=STATE_NAMES.get(info.state, f"STATE_{info.state}"),
+        joined_at=_time(info.joined_at_ms, info.joined_at),
+        hidden=info.permission.hidden,
+        agent_grant=info.permission.agent,
+        # .get() and not []: reading a missing key of a protobuf map would insert it.
+        agent_name=attributes.get("lk.agent_name") or attributes.get("lk.agent.name") or "",
+        on_behalf_of=attributes.get("lk.publish_on_behalf") or "",
+        simulated="lk.simulator" in attributes
+        or ParticipantInfo.KindDetail.SIMULATION in info.kind_details,
+        tracks=len(info.tracks),
+    )
+
+
+def _time(milliseconds: int, seconds: int) -> datetime | None:
+    """LiveKit's millisecond field, or its older whole-second one; 0 in both means not told.
+
+    A value no calendar holds is treated as not told: one strange room must not end the tick.
+    """
+    stamp = milliseconds / 1000 if milliseconds else float(seconds)
+    if not stamp:
+        return None
+    try:
+        return datetime.fromtimestamp(stamp, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
