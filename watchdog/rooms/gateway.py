@@ -42,8 +42,8 @@ from watchdog.core.errors import (
 from watchdog.core.model import Look, ParticipantSnapshot, RoomListing, RoomSnapshot
 
 # The enum's own `Name()` raises for a kind that is newer than the SDK (T11).
-KIND_NAMES: Mapping[int, str] = dict((n, name) for name, n in ParticipantInfo.Kind.items())
-STATE_NAMES: Mapping[int, str] = dict((n, name) for name, n in ParticipantInfo.State.items())
+KIND_NAMES: Mapping[int, str] = {n: name for name, n in ParticipantInfo.Kind.items()}
+STATE_NAMES: Mapping[int, str] = {n: name for name, n in ParticipantInfo.State.items()}
 
 LIST_DEADLINE = 10.0
 LOOK_DEADLINE = 5.0
