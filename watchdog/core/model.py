@@ -13,7 +13,7 @@ class ParticipantSnapshot:
     """One participant as ListParticipants showed it.
 
     `kind` is LiveKit's own word, or `KIND_<n>` for one this version does not know (T11).
-    `agent_grant` is `permission.agent`; `hidden` is `permission.hidden`.
+    `agent_grant`, `recorder_grant` and `hidden` are `permission.agent`, `.recorder` and `.hidden`.
     `agent_name` is the attribute `lk.agent_name` (set by the server) or `lk.agent.name` (set by
     the agents SDK), empty if neither is there. `on_behalf_of` is `lk.publish_on_behalf`: set on
     avatar workers. `simulated` is the attribute `lk.simulator` or the kind detail SIMULATION.
@@ -26,6 +26,7 @@ class ParticipantSnapshot:
     joined_at: datetime | None = None
     hidden: bool = False
     agent_grant: bool = False
+    recorder_grant: bool = False
     agent_name: str = ""
     on_behalf_of: str = ""
     simulated: bool = False
@@ -91,6 +92,7 @@ class Role(StrEnum):
     AGENT = "agent"
     AVATAR = "avatar"  # an agent's second connection; no agent of its own
     RECORDER = "recorder"  # kind EGRESS: neither agent nor person
+    LEFT = "left"  # an agent still listed, in state DISCONNECTED: holds nothing any more
 
 
 @dataclass(frozen=True, slots=True)

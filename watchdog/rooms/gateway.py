@@ -360,6 +360,7 @@ def _participant(info: ParticipantInfo) -> ParticipantSnapshot:
         joined_at=_time(info.joined_at_ms, info.joined_at),
         hidden=info.permission.hidden,
         agent_grant=info.permission.agent,
+        recorder_grant=info.permission.recorder,
         # .get() and not []: reading a missing key of a protobuf map would insert it.
         agent_name=attributes.get("lk.agent_name") or attributes.get("lk.agent.name") or "",
         on_behalf_of=attributes.get("lk.publish_on_behalf") or "",

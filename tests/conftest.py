@@ -1,0 +1,54 @@
+"""Fixtures that every kind of test shares, and the count of what ran against a real server."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.realserver import HOW_TO_GET_ONE, RealServer, find_server, running_server
+from watchdog.simulator.clock import VirtualClock
+
+
+@pytest.fixture(scope="session")
+def livekit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    """A real livekit-server, one for each test process. Tests with it carry `real_server`."""
+    binary = find_server()
+    if binary is None:
+        if os.environ.get("CI", "").lower() in ("1", "true"):
+            pytest.fail(HOW_TO_GET_ONE, pytrace=False)
+        pytest.skip(HOW_TO_GET_ONE)
+    with running_server(binary, tmp_path_factory.mktemp("livekit")) as server:
+        yield server
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    """A clock that only moves when somebody waits on it."""
+    return VirtualClock()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever uses the real server says so, and no marker is forgotten."""
+    for item in items:
+        uses = "livekit_server" in getattr(item, "fixturenames", ())
+        if uses and item.get_closest_marker("real_server") is None:
+            raise pytest.UsageError(f"{item.nodeid} uses livekit_server without real_server")
+
+
+class RealServerCount:
+    """Counts in the process that reports, so that it adds up with pytest-xdist too."""
+
+    def __init__(self) -> None:
+        self.ran = 0
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" and "real_server" in report.keywords and not report.skipped:
+            self.ran += 1
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        terminalreporter.write_line(f"{self.ran} tests ran against a real livekit-server")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One counter for the run."""
+    config.pluginmanager.register(RealServerCount(), "real-server-count")

@@ -1,0 +1,131 @@
+"""The daemon's tick against the simulator's world: in process, on a virtual clock, nothing replaced."""
+
+import itertools
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+from watchdog.core.budget import TokenBucket
+from watchdog.core.classify import NO_RULES, DetectionRules
+from watchdog.core.model import Episode, VerdictState
+from watchdog.core.pricing import PROFILES, resolve_tariff
+from watchdog.core.report import OrphanView, TickReport
+from watchdog.daemon.tick import Project, ProjectConfig
+from watchdog.prices.book import load_book
+from watchdog.rooms.gateway import LiveKitGateway
+from watchdog.simulator.api import SimulatorApi
+from watchdog.simulator.clock import VirtualClock
+from watchdog.simulator.faults import Fault, FaultKind, FaultPlan
+from watchdog.simulator.service import RoomServiceSimulator
+from watchdog.simulator.world import World
+from watchdog.store.database import Database, open_database
+from watchdog.store.episodes import EpisodeStore
+
+POLL = 15.0
+KEY, SECRET = "devkey", "a-secret-of-more-than-thirty-two-characters"
+TARIFF = resolve_tariff(load_book(), PROFILES["self-hosted-on-cloud"], "ship", date(2026, 9, 1))
+LONG = 86400
+
+
+class Lab:
+    """A world, a server in front of it, and a watchdog on both."""
+
+    def __init__(self, database: Database, *, poll=POLL, rules=NO_RULES, per_minute=100.0, **world):
+        self.clock = VirtualClock(datetime(2026, 3, 1, 9, 0, tzinfo=UTC))
+        self.world = World(self.clock, **world)
+        self.faults = FaultPlan(seed=1)
+        self.requests: list[tuple[str, str]] = []
+        self.outcomes: list[tuple[str, str]] = []
+        self.simulator = RoomServiceSimulator(self.world, {KEY: SECRET}, self.faults)
+        self.database = database
+        self.poll = poll
+        self.rules = rules
+        self.per_minute = per_minute
+        self._ids = itertools.count(1)
+        self.project = self.start()
+
+    def start(self) -> Project:
+        """A watchdog that remembers only what the database does."""
+        bucket = TokenBucket(self.per_minute)
+        gateway = LiveKitGateway(
+            SimulatorApi(self.simulator, KEY, SECRET),
+            clock=self.clock,
+            bucket=bucket,
+            observe=lambda method, code, *_: self.outcomes.append((method, code)),
+        )
+        return Project(
+            ProjectConfig("p", self.poll, TARIFF, self.rules),
+            rooms=gateway,
+            store=EpisodeStore(self.database),
+            clock=self.clock,
+            bucket=bucket,
+            new_id=lambda: f"ep_{next(self._ids)}",
+        )
+
+    def restart(self, after: float = 0.0) -> None:
+        """Kill the watchdog, and start it again `after` seconds later."""
+        self.clock.advance(after)
+        self.project = self.start()
+
+    async def tick(self) -> TickReport:
+        """One tick, now."""
+        self.simulator.log.clear()
+        self.outcomes.clear()
+        return await self.project.tick()
+
+    async def ticks(self, count: int) -> TickReport:
+        """So many ticks, one poll interval apart; the last one is now."""
+        for _ in range(count):
+            self.clock.advance(self.poll)
+            report = await self.tick()
+        return report
+
+    async def until_orphaned(self, room: str, most: int = 12) -> TickReport:
+        """Tick until the room is orphaned."""
+        for _ in range(most):
+            report = await self.ticks(1)
+            if any(v.episode.room_name == room for v in report.orphans):
+                return report
+        raise AssertionError(f"{room} was not found orphaned in {most} ticks")
+
+    def asked(self, method: str) -> list[str]:
+        """The rooms (or "") that requests of this method were about, in the last tick."""
+        return [r.room for r in self.simulator.log if r.method == method]
+
+    def fault(self, kind: FaultKind, method: str = "*", **more) -> None:
+        """From now on, this goes wrong."""
+        self.faults.add(Fault(kind, method, **more))
+
+    # ---- people -------------------------------------------------------------------------------
+
+    def call(
+        self, room: str, agents: int = 1, *, person: str = "alice", timeout: int = LONG
+    ) -> None:
+        """A room with a person and agents, whose server would leave the agents alone for long."""
+        self.world.create_room(room, empty_timeout=timeout, departure_timeout=timeout)
+        self.world.join(room, person)
+        for i in range(agents):
+            self.world.join_agent(room, "support", identity=f"agent-{room}-{i}")
+
+    def strand(self, room: str, agents: int = 1) -> None:
+        """A call whose person has just left."""
+        self.call(room, agents)
+        self.world.leave(room, "alice")
+
+
+@asynccontextmanager
+async def lab(**options):
+    async with await open_database("sqlite+aiosqlite://") as database:
+        yield Lab(database, **options)
+
+
+def orphan(report: TickReport, room: str) -> OrphanView | None:
+    """The orphaned room of that name, if it is one."""
+    return next((v for v in report.orphans if v.episode.room_name == room), None)
+
+
+def without_ids(episode: Episode) -> Episode:
+    return replace(episode, id="")
+
+
+__all__ = ["LONG", "POLL", "DetectionRules", "FaultKind", "Lab", "VerdictState", "lab", "orphan"]

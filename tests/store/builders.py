@@ -1,0 +1,132 @@
+"""Episodes and ticks for the store's tests; every time is a number of seconds after `START`."""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from watchdog.core.model import AgentSpan, Bounds, CloseReason, Episode, Role, TickResult
+from watchdog.core.records import TickRecord
+
+START = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def agent(
+    number: int = 1, *, since: float = 0, seen: float = 0, gone: float | None = None
+) -> AgentSpan:
+    return AgentSpan(
+        participant_sid=f"PA_{number}",
+        identity=f"agent-AJ_{number}",
+        agent_name="support",
+        kind="AGENT",
+        role=Role.AGENT,
+        joined_at=at(since - 600),
+        bounds=Bounds(at(since - 15), at(since), at(seen), None if gone is None else at(gone)),
+    )
+
+
+def episode(
+    key: str = "E1",
+    *,
+    project: str = "main",
+    seen: float = 0,
+    agents: tuple[AgentSpan, ...] | None = None,
+    room_name: str | None = None,
+    room_sid: str | None = None,
+    since: float = 0,
+) -> Episode:
+    return Episode(
+        id=key,
+        project=project,
+        room_sid=room_sid or f"RM_{key}",
+        room_name=room_name or f"call-{key}",
+        room_created_at=at(-3600),
+        empty_timeout=300,
+        departure_timeout=20,
+        person_seen=None,
+        bounds=Bounds(at(since - 15), at(since), at(seen)),
+        watched_at_open=42.5,
+        agents=(agent(1, since=since, seen=seen),) if agents is None else agents,
+    )
+
+
+def seen_at(one: Episode, seconds: float) -> Episode:
+    """The episode as a look that changed nothing leaves it in the daemon's memory."""
+    moved = tuple(
+        replace(span, bounds=replace(span.bounds, last_seen_orphaned_at=at(seconds)))
+        if span.bounds.first_gone_at is None
+        else span
+        for span in one.agents
+    )
+    return replace(one, bounds=replace(one.bounds, last_seen_orphaned_at=at(seconds)), agents=moved)
+
+
+def closed(one: Episode, seconds: float) -> Episode:
+    agents = tuple(
+        replace(span, bounds=replace(span.bounds, first_gone_at=at(seconds))) for span in one.agents
+    )
+    return replace(
+        one,
+        bounds=replace(one.bounds, first_gone_at=at(seconds)),
+        agents=agents,
+        close_reason=CloseReason.ROOM_GONE,
+    )
+
+
+def tick(
+    number: int,
+    *,
+    project: str = "main",
+    result: TickResult = TickResult.OK,
+    seen: dict[str, float] | None = None,
+    probed: dict[str, float] | None = None,
+) -> TickRecord:
+    """Tick `number` of a project that is polled every 15 s."""
+    return TickRecord(
+        project=project,
+        number=number,
+        at=at(number * 15),
+        result=result,
+        watched_seconds=number * 15.0,
+        blind_seconds=0.0,
+        seen={key: at(seconds) for key, seconds in (seen or {}).items()},
+        probed={key: at(seconds) for key, seconds in (probed or {}).items()},
+    )
+
+
+TABLES = ("episodes", "episode_agents", "tick_journal", "closed_spend")
+
+
+class RowCounter:
+    """Counts rows by triggers in the file itself, independently of what any driver reports."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE written (what TEXT)")
+            for table in TABLES:
+                for verb in ("INSERT", "UPDATE", "DELETE"):
+                    connection.execute(
+                        f"CREATE TRIGGER count_{table}_{verb} AFTER {verb} ON {table}"
+                        f" BEGIN INSERT INTO written VALUES ('{verb} {table}'); END"
+                    )
+            connection.commit()
+
+    def take(self) -> list[str]:
+        """What was written since the last call, one entry a row."""
+        with closing(sqlite3.connect(self.path)) as connection:
+            rows = [what for (what,) in connection.execute("SELECT what FROM written")]
+            connection.execute("DELETE FROM written")
+            connection.commit()
+        return sorted(rows)
+
+
+def sqlite_rows(path: Path, query: str) -> list[tuple[object, ...]]:
+    """What a plain SQLite shell would answer."""
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query).fetchall()

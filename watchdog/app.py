@@ -1,0 +1,271 @@
+"""The composition root: builds the parts, schedules the ticks, starts and stops everything."""
+
+import asyncio
+import signal
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from prometheus_client import CollectorRegistry
+
+from watchdog.core.budget import Purpose, TokenBucket
+from watchdog.core.classify import DetectionRules
+from watchdog.core.clock import Clock
+from watchdog.core.pricing import PROFILES, Tariff, default_profile, resolve_tariff
+from watchdog.core.report import TickReport
+from watchdog.daemon.tick import Project, ProjectConfig
+from watchdog.expose.health import HealthState, ReportBoard
+from watchdog.expose.http import build_app, serve
+from watchdog.expose.labels import RoomNames
+from watchdog.expose.logs import get_logger, log_report
+from watchdog.expose.metrics import Metrics
+from watchdog.prices.book import load_book
+from watchdog.rooms.gateway import LiveKitGateway, RequestObserver, is_cloud
+from watchdog.settings import ListenAddress, Settings
+from watchdog.settings import Project as ProjectSettings
+from watchdog.store.database import open_database, run_lock
+from watchdog.store.episodes import EpisodeStore
+
+STOP_SECONDS = 6.0
+"""How long running ticks may take to end once the daemon is told to stop."""
+
+log = get_logger("watchdog.app")
+
+
+def new_episode_id() -> str:
+    """A short id that no other episode has."""
+    return f"ep_{uuid.uuid4().hex[:16]}"
+
+
+def tariff_of(settings: Settings, project: ProjectSettings) -> Tariff:
+    """What the agents of a project cost. Raises ConfigurationError for a price book that is wrong."""
+    book = load_book(settings.prices.book)
+    name = settings.prices.profile
+    profile = PROFILES[name] if name else default_profile(url_is_cloud=is_cloud(project.url))
+    return resolve_tariff(book, profile, settings.prices.plan, datetime.now(UTC).date())
+
+
+def rules_of(settings: Settings) -> DetectionRules:
+    """What the operator adds to LiveKit's own marks of an agent."""
+    detection = settings.detection
+    return DetectionRules(detection.agent_identities, frozenset(detection.not_persons))
+
+
+def gateway_of(
+    settings: Settings,
+    project: ProjectSettings,
+    clock: Clock,
+    observe: RequestObserver = lambda *_: None,
+    bucket: TokenBucket | None = None,
+) -> LiveKitGateway:
+    """The gateway to one project's server. Must be called inside a running event loop."""
+    return LiveKitGateway.connect(
+        project.url,
+        project.api_key.get_secret_value(),
+        project.api_secret.get_secret_value(),
+        clock=clock,
+        bucket=bucket or TokenBucket(settings.detection.requests_per_minute),
+        observe=observe,
+    )
+
+
+@asynccontextmanager
+async def opened_store(settings: Settings) -> AsyncIterator[EpisodeStore]:
+    """The database at its newest schema, held by this process alone.
+
+    Raises ConfigurationError or StoreError.
+    """
+    with run_lock(settings.database):
+        async with await open_database(settings.database) as database:
+            done = database.migration
+            if done.from_revision not in (None, done.to_revision):
+                log.info(
+                    "database migrated",
+                    database=database.name,
+                    from_revision=done.from_revision,
+                    to_revision=done.to_revision,
+                    backup=str(done.backup),
+                )
+            yield EpisodeStore(database)
+
+
+@dataclass(slots=True)
+class Watched:
+    """One project as the daemon runs it."""
+
+    project: Project
+    gateway: LiveKitGateway
+    tariff: Tariff
+
+
+class Daemon:
+    """Everything one `run`, `once` or `demo` holds, between `open` and the end of its scope."""
+
+    def __init__(self, settings: Settings, clock: Clock, store: EpisodeStore) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.board = ReportBoard()
+        self.room_names = RoomNames(settings.privacy.room_names)
+        self.poll = settings.poll_interval.total_seconds()
+        self.watched = [self._watch(p, store) for p in settings.require_projects()]
+        tariffs = {w.project.config.name: w.tariff for w in self.watched}
+        lacking = {name for name, tariff in tariffs.items() if tariff.unpriced}
+        self.unpriced: Callable[[str, str], bool] = lambda project, _: project in lacking
+        self.metrics = Metrics(CollectorRegistry(), self.room_names, unpriced=self.unpriced)
+        for w in self.watched:
+            self.metrics.set_mode(w.project.config.name, settings.mode)
+        verified = [t.last_verified for t in tariffs.values() if t.last_verified]
+        if verified:
+            self.metrics.set_price_verified(datetime.combine(min(verified), time(), UTC))
+        self.on_report: Callable[[TickReport], None] = lambda _: None
+        self._last_turn = clock.monotonic()
+        self._running: set[asyncio.Task[None]] = set()
+
+    def _watch(self, settings: ProjectSettings, store: EpisodeStore) -> Watched:
+        name = settings.name
+        bucket = TokenBucket(self.settings.detection.requests_per_minute)
+
+        def observe(method: str, code: str, _: Purpose, seconds: float) -> None:
+            self.metrics.on_request(name, method, code, seconds)
+
+        gateway = gateway_of(self.settings, settings, self.clock, observe, bucket)
+        tariff = tariff_of(self.settings, settings)
+        config = ProjectConfig(
+            name, self.poll, tariff, rules_of(self.settings), self.settings.limits.max_drop
+        )
+        project = Project(
+            config,
+            rooms=gateway,
+            store=store,
+            clock=self.clock,
+            bucket=bucket,
+            new_id=new_episode_id,
+        )
+        return Watched(project, gateway, tariff)
+
+    async def aclose(self) -> None:
+        """Close the connections to the servers."""
+        for watched in self.watched:
+            await watched.gateway.aclose()
+
+    def health(self) -> HealthState:
+        """What HTTP may know, as of now."""
+        return HealthState(
+            projects=tuple(w.project.config.name for w in self.watched),
+            reports=self.board.latest,
+            good=self.board.good,
+            last_turn=self._last_turn,
+            monotonic=self.clock.monotonic(),
+            now=self.clock.now(),
+            poll_interval=self.poll,
+        )
+
+    async def tick(self, project: Project) -> TickReport:
+        """One pass over one project, told to the board, the metrics and the log."""
+        report = await project.tick()
+        self._last_turn = self.clock.monotonic()
+        previous = self.board.take(report)
+        self.metrics.on_report(report)
+        log_report(log, report, previous, self.room_names)
+        self.on_report(report)
+        return report
+
+    async def _scheduled(self, project: Project) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        try:
+            await self.tick(project)
+        except Exception:
+            # A fault of ours: said with its traceback, and the next tick tries again. Liveness ends
+            # when no tick comes through any more.
+            log.exception("tick failed unexpectedly", project=project.config.name)
+        finally:
+            self._running.discard(task)
+
+    async def run(self, stop: asyncio.Event, *, speed: float = 1.0) -> None:
+        """Tick every project on its interval, the first time at once, until `stop` is set.
+
+        `speed` is how fast the daemon's clock runs against the machine's.
+        """
+        scheduler = AsyncIOScheduler(timezone=UTC)
+        for watched in self.watched:
+            scheduler.add_job(
+                self._scheduled,
+                "interval",
+                seconds=self.poll / speed,
+                args=[watched.project],
+                max_instances=1,
+                coalesce=True,
+                misfire_grace_time=None,
+                next_run_time=datetime.now(UTC),
+            )
+        scheduler.start()
+        try:
+            await stop.wait()
+        finally:
+            scheduler.remove_all_jobs()
+            scheduler.pause()
+            await self._settle()
+            scheduler.shutdown(wait=False)
+
+    async def _settle(self) -> None:
+        """Let running ticks end by themselves, within bounds."""
+        running = set(self._running)
+        if not running:
+            return
+        _, late = await asyncio.wait(running, timeout=STOP_SECONDS)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+
+@asynccontextmanager
+async def opened_daemon(settings: Settings, clock: Clock) -> AsyncIterator[Daemon]:
+    """A daemon on its database, ready to tick. Raises ConfigurationError or StoreError."""
+    settings.require_projects()
+    async with opened_store(settings) as store:
+        daemon = Daemon(settings, clock, store)
+        try:
+            yield daemon
+        finally:
+            await daemon.aclose()
+
+
+@asynccontextmanager
+async def served(daemon: Daemon, listen: ListenAddress | None) -> AsyncIterator[str]:
+    """Health and metrics of a daemon over HTTP while the scope lasts; yields the base URL, or ""."""
+    if listen is None:
+        yield ""
+        return
+    app = build_app(daemon.health, daemon.metrics, daemon.room_names, daemon.unpriced)
+    async with serve(app, listen.host, listen.port) as port:
+        host = f"[{listen.host}]" if ":" in listen.host else listen.host
+        yield f"http://{host}:{port}"
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Have SIGTERM and SIGINT set `stop`."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+
+async def run(settings: Settings, clock: Clock) -> None:
+    """The daemon, until a signal ends it."""
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    async with opened_daemon(settings, clock) as daemon:
+        async with served(daemon, settings.http.listen) as url:
+            log.info(
+                "watching",
+                projects=[w.project.config.name for w in daemon.watched],
+                mode=settings.mode,
+                every_seconds=daemon.poll,
+                http=url or "off",
+            )
+            await daemon.run(stop)
+        log.info("stopped")

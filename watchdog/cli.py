@@ -1,0 +1,361 @@
+"""The commands. Exit codes: 0 good, 1 the work failed, 2 usage or configuration."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+
+from watchdog import __version__
+from watchdog.clocks import SystemClock
+from watchdog.core.errors import RoomServiceError, StoreError, WatchdogError
+from watchdog.core.model import Episode, TickResult
+from watchdog.core.pricing import Tariff
+from watchdog.core.records import TickRecord
+from watchdog.core.report import TickReport
+from watchdog.expose.formats import orphan_json
+from watchdog.expose.labels import printable
+from watchdog.expose.tables import rooms_table
+from watchdog.inquiry import ProbeFinding, RoomFinding, find_room, probe_project, split_target
+from watchdog.printing import (
+    explanation_json,
+    finding_json,
+    lacking,
+    print_json,
+    report_json,
+    say,
+    show,
+    show_config,
+    show_explanation,
+    show_report,
+    tick_json,
+    tick_line,
+)
+from watchdog.reporting.stored import stored_orphans
+from watchdog.settings import ListenAddress, Settings, load_settings
+from watchdog.settings.fields import parse_listen
+
+app = typer.Typer(
+    name="livekit-watchdog",
+    help="Finds LiveKit rooms where only agents are left: since when, and what that costs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+db = typer.Typer(help="The database's schema.", no_args_is_help=True)
+app.add_typer(db, name="db")
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        help="The TOML file; else WATCHDOG_CONFIG, else ./watchdog.toml.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def main() -> None:
+    """Run the command line; every error of ours is one sentence on stderr."""
+    try:
+        app(prog_name="livekit-watchdog")
+    except WatchdogError as error:
+        for line in str(error).splitlines():
+            print(f"livekit-watchdog: {printable(line)}", file=sys.stderr)  # noqa: T201
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has had enough of it, as `| head` does.
+        sys.stderr.close()
+        sys.exit(0)
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Options of the program itself."""
+    if version:
+        say(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def run(config: ConfigOption = None) -> None:
+    """Watch until SIGTERM or SIGINT."""
+    from watchdog import app as daemon
+    from watchdog.expose.logs import configure_logging
+
+    settings = load_settings(config)
+    configure_logging(settings.log.format, settings.log.level.upper())
+    _do(daemon.run(settings, SystemClock()))
+
+
+@app.command()
+def once(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """One pass over every project, and what it found."""
+    settings = load_settings(config)
+    reports, unpriced = _do(_once(settings))
+    if as_json:
+        print_json([report_json(report, unpriced[report.project]) for report in reports])
+    else:
+        for report in reports:
+            show_report(report, lacking=unpriced[report.project])
+    if any(r.result in (TickResult.FAILED, TickResult.BACKING_OFF) for r in reports):
+        raise typer.Exit(1)
+
+
+async def _once(settings: Settings) -> tuple[list[TickReport], dict[str, bool]]:
+    from watchdog.app import opened_daemon
+
+    async with opened_daemon(settings, SystemClock()) as daemon:
+        reports = await asyncio.gather(*(daemon.tick(w.project) for w in daemon.watched))
+        names = [w.project.config.name for w in daemon.watched]
+        return list(reports), {name: daemon.unpriced(name, "") for name in names}
+
+
+@app.command()
+def demo(
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="End after so many seconds.", show_default=False)
+    ] = None,
+    speed: Annotated[float, typer.Option(min=1, max=600, help="How much faster than life.")] = 60,
+    seed: Annotated[int, typer.Option(help="Another seed tells another story.")] = 1,
+    listen: Annotated[str, typer.Option(help="Where /metrics is served.")] = "127.0.0.1:9779",
+) -> None:
+    """Watch agents being stranded on a simulated server. Needs no server, no key and no file."""
+    from watchdog import demo as scene
+    from watchdog.expose.logs import configure_logging
+
+    configure_logging("auto", "ERROR")
+    try:
+        address = parse_listen(listen)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--listen") from None
+    console = Console()
+    _do(
+        scene.demo(
+            console,
+            seconds=seconds,
+            speed=speed,
+            seed=seed,
+            listen=address or ListenAddress("127.0.0.1", 0),
+        )
+    )
+
+
+@app.command()
+def simulate(
+    rooms: Annotated[int, typer.Option(min=1, max=200_000, help="About how many rooms.")] = 50,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 7890,
+    seed: Annotated[int, typer.Option(help="Another seed tells another story.")] = 1,
+    api_key: Annotated[str, typer.Option(help="The key it accepts.")] = "devkey",
+    api_secret: Annotated[str, typer.Option(help="The secret of that key.")] = "s" * 32,
+) -> None:
+    """Serve a simulated LiveKit Room Service on loopback, for trying things out."""
+    from watchdog import demo as scene
+
+    _do(scene.simulate(rooms=rooms, port=port, seed=seed, key=api_key, secret=api_secret, say=say))
+
+
+@app.command("check-config")
+def check_config(
+    config: ConfigOption = None,
+    probe: Annotated[
+        bool,
+        typer.Option("--probe", help="Also ask every server: key, clock, what would match now."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Read the configuration and say what it means; with --probe ask the servers, too."""
+    from watchdog.app import tariff_of
+    from watchdog.store.database import check
+
+    settings = load_settings(config)
+    projects = settings.require_projects()
+    tariffs = {project.name: tariff_of(settings, project) for project in projects}
+    _do(check(settings.database))
+    probed = _do(_probe_all(settings)) if probe else {}
+    if as_json:
+        print_json(
+            {
+                "config_file": str(settings.config_file) if settings.config_file else None,
+                "mode": settings.mode,
+                "projects": [
+                    {
+                        "name": p.name,
+                        "url": p.url,
+                        "profile": tariffs[p.name].profile,
+                        "plan": tariffs[p.name].plan,
+                        "unpriced": list(tariffs[p.name].unpriced),
+                        "probe": finding_json(probed[p.name]) if probe else None,
+                    }
+                    for p in projects
+                ],
+            }
+        )
+    else:
+        show_config(settings, tariffs, probed)
+    if any(isinstance(found, RoomServiceError) for found in probed.values()):
+        raise typer.Exit(1)
+
+
+async def _probe_all(settings: Settings) -> dict[str, ProbeFinding | RoomServiceError]:
+    from watchdog.app import gateway_of, rules_of
+
+    found: dict[str, ProbeFinding | RoomServiceError] = {}
+    for project in settings.require_projects():
+        gateway = gateway_of(settings, project, SystemClock())
+        try:
+            found[project.name] = await probe_project(gateway, rules_of(settings))
+        except RoomServiceError as error:
+            found[project.name] = error
+        finally:
+            await gateway.aclose()
+    return found
+
+
+@app.command()
+def rooms(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """The orphaned rooms as the database has them: works beside a running daemon."""
+    settings = load_settings(config)
+    tariffs = _tariffs(settings)
+    episodes, ticks = _do(_stored(settings))
+    views = stored_orphans(episodes, ticks, tariffs)
+    if as_json:
+        print_json(
+            {
+                "projects": {name: tick_json(tick) for name, tick in ticks.items()},
+                "rooms": [orphan_json(view, unpriced=lacking(tariffs)) for view in views],
+            }
+        )
+        return
+    if not ticks:
+        say("No tick has been stored yet: start `livekit-watchdog run`.")
+    for name, tick in sorted(ticks.items()):
+        say(tick_line(name, tick))
+    if views:
+        show(rooms_table(views, unpriced=lacking(tariffs)))
+    elif ticks:
+        say("No orphaned rooms.")
+
+
+@app.command()
+def explain(
+    target: Annotated[
+        str, typer.Argument(metavar="PROJECT/ROOM", help="A room's name, or its SID.")
+    ],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What a room is now and why, asked of the server, and its stored episodes."""
+    settings = load_settings(config)
+    names = tuple(project.name for project in settings.require_projects())
+    project, room = split_target(target, names)
+    finding, failure = _do(_find(settings, project, room))
+    name = finding.room.name if finding and finding.room else room
+    episodes, ticks, store_failure = _do(_history(settings, project, name))
+    tariff = _tariffs(settings).get(project)
+    if as_json:
+        print_json(explanation_json(finding, failure, episodes, ticks.get(project), tariff))
+    else:
+        show_explanation(
+            room,
+            finding=finding,
+            failure=failure,
+            episodes=episodes,
+            tick=ticks.get(project),
+            tariff=tariff,
+        )
+        if store_failure:
+            say(f"\nNo history: {store_failure}")
+    if failure is not None and not episodes:
+        raise typer.Exit(1)
+
+
+async def _find(
+    settings: Settings, project: str, room: str
+) -> tuple[RoomFinding | None, RoomServiceError | None]:
+    from watchdog.app import gateway_of, rules_of
+
+    found = next(p for p in settings.require_projects() if p.name == project)
+    gateway = gateway_of(settings, found, SystemClock())
+    try:
+        return await find_room(gateway, room, rules_of(settings)), None
+    except RoomServiceError as error:
+        return None, error
+    finally:
+        await gateway.aclose()
+
+
+async def _stored(settings: Settings) -> tuple[tuple[Episode, ...], dict[str, TickRecord]]:
+    from watchdog.store.database import open_for_reading
+    from watchdog.store.episodes import EpisodeStore
+
+    async with await open_for_reading(settings.database) as database:
+        store = EpisodeStore(database)
+        return await store.open_episodes(), await store.last_ticks()
+
+
+async def _history(
+    settings: Settings, project: str, room: str
+) -> tuple[tuple[Episode, ...], dict[str, TickRecord], str]:
+    from watchdog.store.database import open_for_reading
+    from watchdog.store.episodes import EpisodeStore
+
+    try:
+        async with await open_for_reading(settings.database) as database:
+            store = EpisodeStore(database)
+            return (
+                await store.episodes_of_room(project, room, limit=5),
+                await store.last_ticks(),
+                "",
+            )
+    except StoreError as error:
+        return (), {}, str(error)
+
+
+@db.command("upgrade")
+def db_upgrade(config: ConfigOption = None) -> None:
+    """Create the database or bring it to the newest schema; a copy is kept first."""
+    from watchdog.store.database import upgrade
+
+    done = _do(upgrade(load_settings(config).database))
+    if not done.changed:
+        say(f"The database is at revision {done.to_revision} already.")
+        return
+    copy = f"; a copy of it as it was is {done.backup}" if done.backup else ""
+    say(f"The database went from {done.from_revision or 'nothing'} to {done.to_revision}{copy}.")
+
+
+@db.command("current")
+def db_current(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """The schema's revision, and the one this version needs."""
+    from watchdog.store.database import current
+
+    found, head = _do(current(load_settings(config).database))
+    if as_json:
+        print_json({"revision": found, "needed": head})
+    else:
+        say(f"revision {found or 'none: there is no database yet'}; this version needs {head}")
+
+
+# ---- how it is shown ------------------------------------------------------------------------------
+
+
+T = TypeVar("T")
+
+
+def _do(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+def _tariffs(settings: Settings) -> dict[str, Tariff]:
+    from watchdog.app import tariff_of
+
+    return {project.name: tariff_of(settings, project) for project in settings.projects}

@@ -1,0 +1,125 @@
+"""Episodes: one unbroken orphaned span of one room, with both bounds at each end (A5, A7).
+
+Pure: each function takes an episode and one observation and returns the episode after it. Only a
+successful ListParticipants answer moves a bound; what it shows was true somewhere between being asked
+and being answered, so a lower bound takes the first of these times and an upper bound the second.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from watchdog.core.model import (
+    AgentSpan,
+    Assessment,
+    Bounds,
+    CloseReason,
+    Episode,
+    Look,
+    Role,
+    RoomSnapshot,
+    Verdict,
+)
+from watchdog.core.names import agent_name
+
+COUNT_LAG = timedelta(seconds=10)
+"""How long before it was read a count may have been true (LIVEKIT.md, Rooms and their lists)."""
+
+
+def open_episode(
+    episode_id: str,
+    project: str,
+    room: RoomSnapshot,
+    look: Look,
+    verdict: Verdict,
+    *,
+    last_attended_at: datetime | None,
+    person_seen: bool | None,
+    watched: float,
+) -> Episode:
+    """The episode that this ORPHANED look begins. `watched` is the project's watched clock now."""
+    # Clocks can be set back between two looks; a span that ends before it begins helps nobody.
+    attended = None if last_attended_at is None else min(last_attended_at, look.answered_at)
+    bounds = Bounds(attended, look.answered_at, look.asked_at)
+    return Episode(
+        id=episode_id,
+        project=project,
+        room_sid=room.sid,
+        room_name=room.name,
+        room_created_at=room.created_at,
+        empty_timeout=room.empty_timeout,
+        departure_timeout=room.departure_timeout,
+        person_seen=person_seen,
+        bounds=bounds,
+        watched_at_open=watched,
+        agents=tuple(_span(a, bounds) for a in _agents(verdict)),
+    )
+
+
+def seen_orphaned(episode: Episode, look: Look, verdict: Verdict) -> tuple[Episode, bool]:
+    """The episode after another ORPHANED look, and whether more than `last_seen_orphaned_at` moved."""
+    here = {a.participant.sid: a for a in _agents(verdict)}
+    agents: list[AgentSpan] = []
+    changed = False
+    for span in episode.agents:
+        was_here = span.bounds.first_gone_at is None
+        if here.pop(span.participant_sid, None) is not None:
+            agents.append(_seen(span, look))  # a SID that reappears had never left
+            changed |= not was_here
+        elif was_here:
+            agents.append(_gone(span, look.answered_at))
+            changed = True
+        else:
+            agents.append(span)
+    for newcomer in here.values():
+        absent = episode.bounds.last_seen_orphaned_at
+        agents.append(_span(newcomer, Bounds(absent, look.answered_at, look.asked_at)))
+        changed = True
+    bounds = episode.bounds
+    bounds = replace(bounds, last_seen_orphaned_at=max(bounds.last_seen_orphaned_at, look.asked_at))
+    result = replace(episode, bounds=bounds, agents=tuple(agents))
+    if changed:
+        # The server reported a change by itself, so the room's node is alive (A10).
+        result = replace(result, last_reachable_at=look.asked_at, stranded_since=None)
+    return result, changed
+
+
+def seen_empty(episode: Episode, since: datetime) -> tuple[Episode, bool]:
+    """The episode once nobody is there: spend stops, age goes on (A7)."""
+    if not episode.present_agents:
+        return episode, False
+    return replace(episode, agents=_all_gone(episode, since)), True
+
+
+def close_episode(episode: Episode, at: datetime, reason: CloseReason) -> Episode:
+    """The episode ended no later than `at`."""
+    at = max(at, episode.bounds.last_seen_orphaned_at)
+    return replace(
+        episode,
+        bounds=replace(episode.bounds, first_gone_at=at),
+        agents=_all_gone(episode, at),
+        close_reason=reason,
+    )
+
+
+def _all_gone(episode: Episode, at: datetime) -> tuple[AgentSpan, ...]:
+    return tuple(s if s.bounds.first_gone_at else _gone(s, at) for s in episode.agents)
+
+
+def _agents(verdict: Verdict) -> tuple[Assessment, ...]:
+    return verdict.of_role(Role.AGENT, Role.AVATAR)
+
+
+def _span(assessment: Assessment, bounds: Bounds) -> AgentSpan:
+    p = assessment.participant
+    return AgentSpan(p.sid, p.identity, agent_name(p), p.kind, assessment.role, p.joined_at, bounds)
+
+
+def _seen(span: AgentSpan, look: Look) -> AgentSpan:
+    seen = max(span.bounds.last_seen_orphaned_at, look.asked_at)
+    bounds = replace(span.bounds, last_seen_orphaned_at=seen, first_gone_at=None)
+    return replace(span, bounds=bounds)
+
+
+def _gone(span: AgentSpan, at: datetime) -> AgentSpan:
+    gone = max(at, span.bounds.last_seen_orphaned_at)
+    return replace(span, bounds=replace(span.bounds, first_gone_at=gone))

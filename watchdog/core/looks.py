@@ -1,0 +1,130 @@
+"""Which rooms the next requests should go to, and in which order (SAFETY F).
+
+Times are monotonic seconds. Every queue keeps the order of its last looks, so that no tick sorts or
+walks all rooms.
+"""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from watchdog.core.budget import Purpose
+
+AGAIN_SECONDS = 60.0
+"""A known orphan is not looked at again sooner than this without a reason."""
+SWEEP_SECONDS = 150.0
+"""Nor is any other room."""
+MAX_PAUSE = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A room to ask about, what for, and since when the request has been wanted."""
+
+    sid: str
+    purpose: Purpose
+    since: float
+
+
+@dataclass(slots=True)
+class _Asking:
+    since: float
+    not_before: float
+    tries: int = 0
+
+
+@dataclass(slots=True)
+class LookQueue:
+    """The looks and probes that are wanted. `poll` is the poll interval in seconds."""
+
+    poll: float
+    _asking: dict[str, _Asking] = field(default_factory=dict)
+    # SID to the time of the last look (in _unlooked: of the first listing), oldest first.
+    _unlooked: dict[str, float] = field(default_factory=dict)
+    _looked: dict[str, float] = field(default_factory=dict)
+    _orphans: dict[str, float] = field(default_factory=dict)
+    _probe_due: dict[str, float] = field(default_factory=dict)
+    _probes: list[tuple[float, str]] = field(default_factory=list)
+
+    def listed(self, sid: str, at: float) -> None:
+        """A room that was not there before."""
+        self._unlooked[sid] = at
+
+    def looked(self, sid: str, at: float, *, orphaned: bool) -> None:
+        """The room was looked at: it goes to the end of its queue."""
+        for queue in (self._unlooked, self._looked, self._orphans):
+            queue.pop(sid, None)
+        (self._orphans if orphaned else self._looked)[sid] = at
+
+    def ask(self, sid: str, at: float, *, after: float = 0.0) -> None:
+        """There is a reason to look at this room, `after` seconds from now."""
+        self._asking[sid] = _Asking(at + after, at + after)
+
+    def ask_again(self, sid: str, at: float) -> None:
+        """The look did not settle the reason: ask again, at growing intervals."""
+        asking = self._asking.setdefault(sid, _Asking(at, at))
+        asking.not_before = at + min(MAX_PAUSE, self.poll * 2.0**asking.tries) - self.poll / 2
+        asking.since = asking.not_before
+        asking.tries += 1
+
+    def settled(self, sid: str) -> None:
+        """The reason to look at this room is gone."""
+        self._asking.pop(sid, None)
+
+    def is_asking(self, sid: str) -> bool:
+        """Whether there is a reason to look at this room."""
+        return sid in self._asking
+
+    def probe_at(self, sid: str, due: float) -> None:
+        """Probe this room's node at `due`, in place of any earlier appointment."""
+        self._probe_due[sid] = due
+        heapq.heappush(self._probes, (due, sid))
+
+    def forget(self, sid: str) -> None:
+        """The room is gone."""
+        for queue in (self._unlooked, self._looked, self._orphans, self._probe_due):
+            queue.pop(sid, None)
+        self._asking.pop(sid, None)
+
+    def no_probe(self, sid: str) -> None:
+        """The room is no orphan any more."""
+        self._probe_due.pop(sid, None)
+
+    def questions(self, purpose: Purpose, at: float) -> Iterator[Question]:
+        """The rooms that want a request for this purpose now, the longest waiting first."""
+        if purpose is Purpose.FALLEN:
+            ready = [(a.since, sid) for sid, a in self._asking.items() if a.not_before <= at]
+            yield from (Question(sid, purpose, since) for since, sid in sorted(ready))
+        elif purpose is Purpose.PROBE:
+            yield from self._due_probes(at)
+        elif purpose is Purpose.AGAIN:
+            yield from self._oldest(self._orphans, AGAIN_SECONDS, purpose, at)
+        elif purpose is Purpose.SWEEP:
+            # A small poll interval must not stretch to two sweeps where one would do.
+            yield from self._oldest(self._unlooked, 0.0, purpose, at)
+            yield from self._oldest(self._looked, SWEEP_SECONDS, purpose, at)
+
+    def _oldest(
+        self, queue: dict[str, float], pause: float, purpose: Purpose, at: float
+    ) -> Iterator[Question]:
+        for sid, last in queue.items():
+            # Half a poll early rather than a whole poll late.
+            if at - last < pause - self.poll / 2:
+                return
+            if sid not in self._asking:
+                yield Question(sid, purpose, last + pause)
+
+    def _due_probes(self, at: float) -> Iterator[Question]:
+        due: list[tuple[float, str]] = []
+        while self._probes and self._probes[0][0] <= at:
+            entry = heapq.heappop(self._probes)
+            if self._probe_due.get(entry[1]) == entry[0]:
+                due.append(entry)
+        for entry in due:
+            heapq.heappush(self._probes, entry)
+        yield from (Question(sid, Purpose.PROBE, since) for since, sid in dict.fromkeys(due))
+
+    def sweep_age(self, at: float) -> float:
+        """Seconds since the room looked at least recently was looked at, or first listed."""
+        fronts = (next(iter(q.values()), at) for q in (self._unlooked, self._looked, self._orphans))
+        return max(0.0, at - min(fronts))

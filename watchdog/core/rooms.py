@@ -1,0 +1,320 @@
+"""What is known of every listed room between ticks (SAFETY A1 to A8).
+
+One `RoomBook` per project: lists and looks go in, verdicts and reasons to look come out. It is changed
+in place, for one reason: a project can hold 100,000 rooms of which almost none change.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from watchdog.core.classify import NO_RULES, DetectionRules, classify
+from watchdog.core.counts import STABLE_SECONDS, CountLearner
+from watchdog.core.episodes import COUNT_LAG
+from watchdog.core.looks import LookQueue
+from watchdog.core.model import (
+    CountMeaning,
+    Episode,
+    Look,
+    Role,
+    RoomListing,
+    RoomSnapshot,
+    Verdict,
+    VerdictState,
+)
+from watchdog.core.watch import Trust
+
+SELF_CLOSING_TIMEOUT = 60
+"""Rooms with at most this departure timeout, in seconds, are first left to the server (SAFETY F)."""
+SELF_CLOSING_MARGIN = 15
+LISTS_TO_BELIEVE_GONE = 2
+NOT_LOOKED_AT = "not looked at yet"
+
+
+@dataclass(slots=True)
+class RoomState:
+    """One room. Times are ours, `*_mono` are monotonic seconds."""
+
+    snapshot: RoomSnapshot
+    state: VerdictState = VerdictState.UNKNOWN
+    reason: str = NOT_LOOKED_AT
+    listed: bool = True
+    # The last good look: when, and who was there.
+    looked_mono: float | None = None
+    present: frozenset[tuple[str, Role]] = frozenset()
+    counted_agents: int = 0
+    uncounted_agents: int = 0
+    persons: int = 0
+    count_contradicted: bool = False
+    stable_since: float | None = None
+    empty_since: datetime | None = None
+    # The history of this SID (A8).
+    last_attended_at: datetime | None = None
+    person_seen: bool = False
+    continuous: bool = False
+    episode: Episode | None = None
+    # Missing from so many lists in a row, since then.
+    missing: int = 0
+    missing_since: datetime | None = None
+
+    @property
+    def person_known(self) -> bool | None:
+        """Whether a person was ever there: True, False (known never), or None (not known)."""
+        return True if self.person_seen else (False if self.continuous else None)
+
+
+@dataclass(slots=True)
+class RoomBook:
+    """All rooms of one project by SID. `poll` is the poll interval in seconds.
+
+    `skew` is the server's clock minus ours, in seconds. `verdicts` counts the listed rooms.
+    """
+
+    poll: float
+    rules: DetectionRules = NO_RULES
+    skew: float = 0.0
+    learner: CountLearner = field(default_factory=CountLearner)
+    looks: LookQueue = field(init=False)
+    rooms: dict[str, RoomState] = field(default_factory=dict)
+    snapshots: dict[str, RoomSnapshot] = field(default_factory=dict)
+    verdicts: Counter[VerdictState] = field(default_factory=Counter)
+    _listed_at: datetime | None = None
+    _missing: dict[str, None] = field(default_factory=dict)
+    _was_suspicious: bool = False
+
+    def __post_init__(self) -> None:
+        self.looks = LookQueue(self.poll)
+
+    def resume(self, episode: Episode, mono: float) -> None:
+        """Take up an episode of an earlier run: to be looked at before anything is said (A7).
+
+        Whether its room still exists, the next lists tell.
+        """
+        room = RoomSnapshot(
+            episode.room_sid,
+            episode.room_name,
+            episode.room_created_at,
+            empty_timeout=episode.empty_timeout,
+            departure_timeout=episode.departure_timeout,
+        )
+        state = self._add(room, mono)
+        state.reason = "not looked at since the watchdog started"
+        state.episode = episode
+        state.last_attended_at = episode.bounds.last_attended_at
+        state.person_seen = bool(episode.person_seen)
+        self.looks.ask(room.sid, mono)
+        self.looks.probe_at(room.sid, mono)
+
+    def note_list(self, listing: RoomListing, trust: Trust, mono: float) -> list[str]:
+        """Take in a list; returns the SIDs of the rooms that are now certainly gone, still in `rooms`.
+
+        A room is gone when two good lists in a row lack it. A suspicious list ends nothing; once later
+        ones agree with it, the room counts as missing since the first of them (A1).
+        """
+        if self._was_suspicious and trust is Trust.GOOD:
+            for sid in self._missing:
+                self.rooms[sid].missing, self.rooms[sid].missing_since = 0, None
+        self._was_suspicious = trust is Trust.SUSPICIOUS
+        for sid in [sid for sid in self._missing if sid in listing.rooms]:
+            self._note_back(sid)
+        for sid, room in listing.rooms.items():
+            state = self.rooms.get(sid)
+            if state is None:
+                self._note_new(room, mono)
+            elif state.snapshot is not room:
+                self._note_changed(state, room, mono)
+        missing = self.rooms.keys() - listing.rooms.keys()
+        gone = [s for s in missing if self._note_missing(s, listing.answered_at, trust)]
+        self.snapshots = listing.rooms
+        self._listed_at = listing.asked_at
+        return gone
+
+    def note_look(self, look: Look, mono: float) -> Verdict | None:
+        """Take in a good ListParticipants answer; returns the verdict, or None where it is withheld.
+
+        One empty answer after people or agents were seen is withheld until the next agrees (A1, T02).
+        """
+        state = self.rooms.get(look.room_sid)
+        if state is None:
+            return None
+        verdict = classify(look.participants, self.rules)
+        if not look.participants:
+            first = state.empty_since is None
+            state.empty_since = state.empty_since or look.answered_at
+            if first and state.present:
+                self.looks.ask_again(look.room_sid, mono)
+                return None
+            if state.snapshot.num_participants > 0:
+                reason = f"nobody is listed, but the count says {state.snapshot.num_participants}"
+                verdict = Verdict(VerdictState.UNKNOWN, reason)
+        else:
+            state.empty_since = None
+        self._note_history(state, look, verdict, mono)
+        self._note_present(state, verdict, mono)
+        self._judge(state, verdict.state, verdict.reason)
+        self._settle(state, verdict, mono)
+        return verdict
+
+    def note_failed_look(self, sid: str, reason: str, mono: float) -> None:
+        """A look without an answer changes nothing but the reason of a room not yet known (A1)."""
+        state = self.rooms.get(sid)
+        if state is None:
+            return
+        if state.looked_mono is None:
+            state.reason = f"{NOT_LOOKED_AT}: {reason}"
+        self.looks.ask_again(sid, mono)
+
+    def note_episode(self, sid: str, episode: Episode | None, mono: float) -> None:
+        """Keep the room's episode; a new one is to be probed at once (A10)."""
+        state = self.rooms[sid]
+        if episode is None:
+            self.looks.no_probe(sid)
+        elif state.episode is None:
+            self.looks.probe_at(sid, mono)
+        state.episode = episode
+
+    def forget(self, sid: str) -> None:
+        """Drop a room that is gone."""
+        state = self.rooms.pop(sid)
+        self._unlist(state)
+        self._missing.pop(sid, None)
+        self.looks.forget(sid)
+
+    # ---- lists ----------------------------------------------------------------------------------
+
+    def _add(self, room: RoomSnapshot, mono: float) -> RoomState:
+        state = RoomState(room)
+        self.rooms[room.sid] = state
+        self.verdicts[state.state] += 1
+        self.looks.listed(room.sid, mono)
+        return state
+
+    def _note_new(self, room: RoomSnapshot, mono: float) -> None:
+        self._add(room, mono)
+        if room.num_participants == 0:
+            self.looks.ask(room.sid, mono, after=_left_to_server(room))
+
+    def _note_changed(self, state: RoomState, room: RoomSnapshot, mono: float) -> None:
+        before, state.snapshot = state.snapshot, room
+        was, now = before.num_participants, room.num_participants
+        if was == now:
+            return
+        state.stable_since = None
+        if was > self.explained(state) and not state.count_contradicted and self._listed_at:
+            # The list before this one counted somebody whom no agent explains (A5, A8).
+            proven = self._listed_at - COUNT_LAG
+            state.last_attended_at = max(state.last_attended_at or proven, proven)
+            state.person_seen = True
+        if now <= self.explainable(state):
+            if state.state is VerdictState.ATTENDED:
+                self._judge(
+                    state, VerdictState.UNKNOWN, f"the count fell to {now}; not looked at since"
+                )
+            self.looks.ask(room.sid, mono, after=_left_to_server(room))
+        elif state.state is VerdictState.ORPHANED or state.episode is not None:
+            if state.state is not VerdictState.ATTENDED:
+                self._judge(
+                    state, VerdictState.UNKNOWN, f"the count rose to {now}; not looked at since"
+                )
+            self.looks.ask(room.sid, mono)
+        else:
+            self.looks.settled(room.sid)
+
+    def explained(self, state: RoomState) -> int:
+        """The highest count that agents alone are known to explain; more means a person (A4)."""
+        if self.learner.meaning is CountMeaning.INCLUDES_AGENTS:
+            return state.counted_agents + state.uncounted_agents
+        return state.counted_agents
+
+    def explainable(self, state: RoomState) -> int:
+        """The highest count that agents alone might explain: at most this is a reason to look."""
+        if self.learner.meaning is CountMeaning.EXCLUDES_AGENTS:
+            return state.counted_agents
+        return state.counted_agents + state.uncounted_agents
+
+    def _note_missing(self, sid: str, at: datetime, trust: Trust) -> bool:
+        state = self.rooms[sid]
+        self._missing[sid] = None
+        state.missing += 1
+        state.missing_since = state.missing_since or at
+        if trust is Trust.SUSPICIOUS:
+            return False
+        self._unlist(state)
+        return state.missing >= LISTS_TO_BELIEVE_GONE
+
+    def _note_back(self, sid: str) -> None:
+        state = self.rooms[sid]
+        del self._missing[sid]
+        state.missing, state.missing_since, state.stable_since = 0, None, None
+        if not state.listed:
+            state.listed = True
+            self.verdicts[state.state] += 1
+
+    def _unlist(self, state: RoomState) -> None:
+        if state.listed:
+            state.listed = False
+            self.verdicts[state.state] -= 1
+
+    def is_missing(self, sid: str) -> bool:
+        """Whether the newest list lacked this room."""
+        return sid in self._missing
+
+    # ---- looks ----------------------------------------------------------------------------------
+
+    def _judge(self, state: RoomState, verdict: VerdictState, reason: str) -> None:
+        if state.listed and state.state is not verdict:
+            self.verdicts[state.state] -= 1
+            self.verdicts[verdict] += 1
+        state.state, state.reason = verdict, reason
+
+    def _note_history(self, state: RoomState, look: Look, verdict: Verdict, mono: float) -> None:
+        if verdict.of_role(Role.PERSON):
+            state.last_attended_at = look.asked_at
+            state.person_seen = True
+        gap_allowed = 2 * self.poll
+        if state.looked_mono is None:
+            created = state.snapshot.created_at.timestamp() - self.skew
+            # Negative: made after we looked, by clocks that differ within a second or two.
+            state.continuous = (
+                state.episode is None and look.asked_at.timestamp() - created <= gap_allowed
+            )
+        elif mono - state.looked_mono > gap_allowed:
+            state.continuous = False
+
+    def _note_present(self, state: RoomState, verdict: Verdict, mono: float) -> None:
+        count = state.snapshot.num_participants
+        present = frozenset((a.participant.sid, a.role) for a in verdict.assessments)
+        others = sum(a.counted for a in verdict.assessments)
+        uncounted = sum(not a.counted for a in verdict.of_role(Role.AGENT, Role.AVATAR))
+        if present != state.present or state.stable_since is None:
+            state.stable_since = mono
+        elif mono - state.stable_since >= STABLE_SECONDS and verdict.assessments:
+            self.learner.sample(state.snapshot.sid, agents=uncounted, others=others, count=count)
+        state.present = present
+        state.looked_mono = mono
+        state.uncounted_agents = uncounted
+        state.persons = len(verdict.of_role(Role.PERSON))
+        state.counted_agents = others - sum(a.counted for a in verdict.of_role(Role.PERSON))
+        state.count_contradicted = not state.persons and count > self.explained(state)
+
+    def _settle(self, state: RoomState, verdict: Verdict, mono: float) -> None:
+        """Whether the look was enough, or the list still gives reason to ask."""
+        sid = state.snapshot.sid
+        orphaned = verdict.state is VerdictState.ORPHANED
+        self.looks.looked(sid, mono, orphaned=orphaned)
+        # Every server counts persons and kindless agents: a lower count is stale or wrong (T06), and
+        # its fall, when these persons leave, will not be seen in the list.
+        count = state.snapshot.num_participants
+        too_low = count < state.persons + state.counted_agents
+        too_high = orphaned and count > self.explainable(state)
+        if too_low or too_high or verdict.state is VerdictState.UNKNOWN:
+            self.looks.ask_again(sid, mono)
+        else:
+            self.looks.settled(sid)
+
+
+def _left_to_server(room: RoomSnapshot) -> float:
+    """Seconds to wait before asking: ordinary hang-ups are closed by the server itself (SAFETY F)."""
+    if room.departure_timeout > SELF_CLOSING_TIMEOUT:
+        return 0.0
+    return float(room.departure_timeout + SELF_CLOSING_MARGIN)

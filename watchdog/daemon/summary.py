@@ -1,0 +1,46 @@
+"""The orphaned rooms of one project as a report shows them."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from watchdog.core.model import Episode, Role
+from watchdog.core.names import UNNAMED
+from watchdog.core.records import Spend
+from watchdog.core.report import OrphanView
+from watchdog.core.rooms import RoomBook
+from watchdog.daemon.accounts import Accounts, Bill
+
+
+def orphan_views(
+    episodes: Iterable[Episode],
+    book: RoomBook,
+    accounts: Accounts,
+    bill: Bill,
+    *,
+    watched: float,
+    now: datetime,
+) -> tuple[OrphanView, ...]:
+    """One view per open episode, the oldest first. `watched` is the watched clock now (A9)."""
+    views = []
+    for episode in episodes:
+        state = book.rooms[episode.room_sid]
+        created = episode.room_created_at.timestamp() - book.skew
+        views.append(
+            OrphanView(
+                episode=episode,
+                state=state.state,
+                reason=state.reason,
+                agent_name=accounts.names(_main_agent(episode)),
+                age=max(0.0, watched - episode.watched_at_open),
+                session_age=max(0.0, now.timestamp() - created),
+                num_participants=state.snapshot.num_participants,
+                spend=bill.episodes.get(episode.id, Spend()),
+            )
+        )
+    return tuple(sorted(views, key=lambda v: -v.age))
+
+
+def _main_agent(episode: Episode) -> str:
+    spans = episode.present_agents or episode.agents
+    agents = [s for s in spans if s.role is Role.AGENT] or list(spans)
+    return agents[0].agent_name if agents else UNNAMED

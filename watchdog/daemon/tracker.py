@@ -1,0 +1,165 @@
+"""The open episodes of one project: opened, moved and closed by observations, and not yet written.
+
+Memory moves with the observation; the store follows at the tick's commit. What a failed commit left
+unwritten stays here and goes into the next one.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from watchdog.core.episodes import close_episode, open_episode, seen_empty, seen_orphaned
+from watchdog.core.errors import RoomServiceError, RoomUnreachable
+from watchdog.core.model import CloseReason, Episode, Look, RoomListing, Verdict, VerdictState
+from watchdog.core.report import Change, ChangeKind
+from watchdog.core.rooms import RoomBook, RoomState
+from watchdog.core.watch import Trust
+
+PROBE_SECONDS = 3600.0
+STRANDED_PROBE_SECONDS = 600.0
+
+
+@dataclass(slots=True)
+class Unwritten:
+    """What the next commit has to write. A moved `last_seen_orphaned_at` alone is in `seen`."""
+
+    episodes: dict[str, Episode] = field(default_factory=dict)
+    seen: dict[str, datetime] = field(default_factory=dict)
+    probed: dict[str, datetime] = field(default_factory=dict)
+
+
+class EpisodeTracker:
+    """Follows the orphans of one project. `on_close` is told of every episode that ended."""
+
+    def __init__(
+        self,
+        project: str,
+        book: RoomBook,
+        *,
+        new_id: Callable[[], str],
+        on_close: Callable[[Episode], None],
+    ) -> None:
+        self._project = project
+        self._book = book
+        self._new_id = new_id
+        self._on_close = on_close
+        self._open: dict[str, Episode] = {}
+        self._changes: list[Change] = []
+        self.unwritten = Unwritten()
+
+    @property
+    def episodes(self) -> Iterable[Episode]:
+        """The open episodes."""
+        return self._open.values()
+
+    def resume(self, episodes: Iterable[Episode], mono: float) -> None:
+        """Take up the open episodes of an earlier run."""
+        for episode in episodes:
+            self._open[episode.room_sid] = episode
+            self._book.resume(episode, mono)
+
+    def take_changes(self) -> tuple[Change, ...]:
+        """What happened since this was last asked."""
+        changes, self._changes = tuple(self._changes), []
+        return changes
+
+    def note_list(self, listing: RoomListing, trust: Trust, mono: float) -> None:
+        """Take in a list: the episodes of rooms that are certainly gone end (A1, A7)."""
+        for sid in self._book.note_list(listing, trust, mono):
+            state = self._book.rooms[sid]
+            if state.episode is not None:
+                since = state.missing_since or listing.answered_at
+                self._close(state.episode, since, CloseReason.ROOM_GONE, "the room is gone", mono)
+            self._book.forget(sid)
+
+    def note_look(self, look: Look, mono: float, watched: float) -> None:
+        """Take in a good look. `watched` is the project's watched clock now."""
+        verdict = self._book.note_look(look, mono)
+        if verdict is None:
+            return
+        state = self._book.rooms[look.room_sid]
+        if verdict.state is VerdictState.ORPHANED:
+            self._note_orphaned(state, look, verdict, mono, watched)
+        elif state.episode is None:
+            return
+        elif verdict.state is VerdictState.ATTENDED:
+            returned = state.episode.person_seen
+            reason = CloseReason.PERSON_RETURNED if returned else CloseReason.PERSON_JOINED
+            self._close(state.episode, look.answered_at, reason, verdict.reason, mono)
+        elif verdict.state is VerdictState.EMPTY:
+            episode, changed = seen_empty(state.episode, state.empty_since or look.answered_at)
+            if changed:
+                self._keep(episode, ChangeKind.AGENTS, "the agents are gone", mono)
+
+    def note_probe(
+        self, sid: str, asked_at: datetime, error: RoomServiceError | None, mono: float
+    ) -> None:
+        """Take in a probe's answer: good, unreachable (the room is stranded), or no answer (A10)."""
+        state = self._book.rooms.get(sid)
+        if state is None or state.episode is None:
+            return
+        episode = state.episode
+        self._book.looks.probe_at(
+            sid, mono + (PROBE_SECONDS if error is None else STRANDED_PROBE_SECONDS)
+        )
+        if error is None:
+            was_stranded = episode.stranded_since is not None
+            episode = replace(
+                episode, last_probed_at=asked_at, last_reachable_at=asked_at, stranded_since=None
+            )
+            if was_stranded:
+                self._keep(episode, ChangeKind.REACHABLE, "its node answers again", mono)
+            else:
+                self._set(episode, mono)
+                self.unwritten.probed[episode.id] = asked_at
+        elif isinstance(error, RoomUnreachable) and episode.stranded_since is None:
+            episode = replace(episode, last_probed_at=asked_at, stranded_since=asked_at)
+            self._keep(episode, ChangeKind.STRANDED, str(error), mono)
+
+    def _note_orphaned(
+        self, state: RoomState, look: Look, verdict: Verdict, mono: float, watched: float
+    ) -> None:
+        if state.episode is None:
+            episode = open_episode(
+                self._new_id(),
+                self._project,
+                state.snapshot,
+                look,
+                verdict,
+                last_attended_at=state.last_attended_at,
+                person_seen=state.person_known,
+                watched=watched,
+            )
+            self._keep(episode, ChangeKind.OPENED, verdict.reason, mono)
+            return
+        episode, changed = seen_orphaned(state.episode, look, verdict)
+        if changed:
+            self._keep(episode, ChangeKind.AGENTS, verdict.reason, mono)
+        elif episode.person_seen is False and not state.continuous:
+            # That nobody ever came is known only as long as we kept looking (A8).
+            self._set(replace(episode, person_seen=None), mono)
+            self.unwritten.episodes[episode.id] = self._open[episode.room_sid]
+        else:
+            self._set(episode, mono)
+            self.unwritten.seen[episode.id] = look.asked_at
+
+    def _close(
+        self, episode: Episode, at: datetime, reason: CloseReason, detail: str, mono: float
+    ) -> None:
+        closed = close_episode(episode, at, reason)
+        self._keep(closed, ChangeKind.CLOSED, detail, mono)
+        del self._open[closed.room_sid]
+        self._book.note_episode(closed.room_sid, None, mono)
+        self._on_close(closed)
+
+    def _keep(self, episode: Episode, kind: ChangeKind, detail: str, mono: float) -> None:
+        self._set(episode, mono)
+        self.unwritten.episodes[episode.id] = episode
+        self.unwritten.seen.pop(episode.id, None)
+        self._changes.append(Change(kind, episode, detail))
+
+    def _set(self, episode: Episode, mono: float) -> None:
+        self._open[episode.room_sid] = episode
+        self._book.note_episode(episode.room_sid, episode, mono)
+        if episode.id in self.unwritten.episodes:
+            self.unwritten.episodes[episode.id] = episode

@@ -1,0 +1,245 @@
+"""Every metric this program exports: name, type, labels, meaning. The code and docs/metrics.md follow it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+PREFIX = "livekit_watchdog_"
+TOP_ROOMS = 20
+"""Rooms per project that get series of their own: the oldest ones."""
+
+MetricType = Literal["gauge", "counter", "histogram"]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """One metric as the outside sees it; `name` is without the prefix."""
+
+    name: str
+    type: MetricType
+    labels: tuple[str, ...]
+    help: str
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def full_name(self) -> str:
+        """The name as it stands in the scrape."""
+        return PREFIX + self.name
+
+    def family(self) -> GaugeMetricFamily | CounterMetricFamily:
+        """An empty family of this metric, for a collector to fill."""
+        kind = GaugeMetricFamily if self.type == "gauge" else CounterMetricFamily
+        return kind(self.full_name, self.help, labels=self.labels)
+
+
+_ROOM = ("project", "room", "agent_name", "policy")
+_AGENT = ("project", "agent_name")
+_PROJECT = ("project",)
+
+SPECS: tuple[MetricSpec, ...] = (
+    MetricSpec(
+        "rooms",
+        "gauge",
+        ("project", "verdict"),
+        "Rooms by verdict (attended, orphaned, empty, unknown) at the last good tick.",
+    ),
+    MetricSpec(
+        "orphaned_agents",
+        "gauge",
+        _AGENT,
+        "Agents in rooms where no person is, by agent name.",
+    ),
+    MetricSpec(
+        "oldest_orphan_age_seconds",
+        "gauge",
+        _PROJECT,
+        "Watched time since the longest open episode began; 0 where no episode is open.",
+    ),
+    MetricSpec(
+        "episode_duration_seconds",
+        "histogram",
+        ("project", "close_reason"),
+        "How long closed episodes lasted by the wall clock, from first_orphaned_at to first_gone_at "
+        "(the first look that showed agents alone, and the first that no longer did); each episode once.",
+        (30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400),
+    ),
+    MetricSpec(
+        "orphaned_room_age_seconds",
+        "gauge",
+        _ROOM,
+        f"Watched time since the room's episode began; the {TOP_ROOMS} oldest of each project.",
+    ),
+    MetricSpec(
+        "orphaned_room_session_age_seconds",
+        "gauge",
+        _ROOM,
+        f"Time since the room was created; the {TOP_ROOMS} oldest episodes of each project.",
+    ),
+    MetricSpec(
+        "orphaned_room_spend_usd",
+        "gauge",
+        _ROOM,
+        "Estimated spend of the room's episode so far, USD, the low estimate (what certainly bills); "
+        f"the {TOP_ROOMS} oldest episodes of each project.",
+    ),
+    MetricSpec(
+        "stranded_rooms",
+        "gauge",
+        _PROJECT,
+        "Rooms with an open episode that are listed but whose node does not answer.",
+    ),
+    MetricSpec(
+        "spend_low_usd_total",
+        "counter",
+        _AGENT,
+        "Estimated spend of agents left alone, USD: meters that certainly bill, over the time certainly "
+        "orphaned. Restored after a restart.",
+    ),
+    MetricSpec(
+        "spend_high_usd_total",
+        "counter",
+        _AGENT,
+        "Estimated spend of agents left alone, USD: also meters that may bill, over the time possibly "
+        "orphaned. Restored after a restart.",
+    ),
+    MetricSpec(
+        "unverified_usd_total",
+        "counter",
+        _PROJECT,
+        "Estimated spend of rooms listed but not reachable, USD, in neither of the other two: it is not "
+        "known whether anything runs there. Restored after a restart.",
+    ),
+    MetricSpec(
+        "burn_low_usd_per_hour",
+        "gauge",
+        _AGENT,
+        "Low estimate of what the agents alone now cost per hour, USD.",
+    ),
+    MetricSpec(
+        "burn_high_usd_per_hour",
+        "gauge",
+        _AGENT,
+        "High estimate of what the agents alone now cost per hour, USD.",
+    ),
+    MetricSpec(
+        "ticks_total",
+        "counter",
+        ("project", "result"),
+        "Passes over the project, by result (ok, suspicious, failed, backing_off).",
+    ),
+    MetricSpec(
+        "tick_duration_seconds",
+        "histogram",
+        _PROJECT,
+        "How long a pass over the project took.",
+        (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60),
+    ),
+    MetricSpec(
+        "last_success_timestamp_seconds",
+        "gauge",
+        _PROJECT,
+        "When the newest good tick was, Unix time: the age of every other gauge of the project.",
+    ),
+    MetricSpec(
+        "blind_seconds_total",
+        "counter",
+        _PROJECT,
+        "Time that was not watched, because no good tick fell into it. Restored after a restart.",
+    ),
+    MetricSpec(
+        "api_requests_total",
+        "counter",
+        ("project", "method", "code"),
+        "Requests to the LiveKit server by method and outcome (ok, or what went wrong).",
+    ),
+    MetricSpec(
+        "api_request_duration_seconds",
+        "histogram",
+        ("project", "method"),
+        "How long requests to the LiveKit server took, failed ones included.",
+        (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
+    ),
+    MetricSpec(
+        "sweep_age_seconds",
+        "gauge",
+        _PROJECT,
+        "How long ago the room looked at least recently was looked at.",
+    ),
+    MetricSpec(
+        "budget_delay_seconds",
+        "gauge",
+        _PROJECT,
+        "How long the longest waiting request has waited for the request budget.",
+    ),
+    MetricSpec(
+        "count_includes_agents_info",
+        "gauge",
+        ("project", "meaning"),
+        "1 for what was learned about the server's num_participants: unlearned, excludes_agents, "
+        "includes_agents.",
+    ),
+    MetricSpec(
+        "clock_skew_seconds",
+        "gauge",
+        _PROJECT,
+        "The server's clock less ours; absent until an answer has told it.",
+    ),
+    MetricSpec(
+        "price_verified_timestamp_seconds",
+        "gauge",
+        (),
+        "When the least recently verified price in use was last verified, Unix time.",
+    ),
+    MetricSpec(
+        "mode_info",
+        "gauge",
+        ("project", "mode"),
+        "1 for the project's mode.",
+    ),
+    MetricSpec(
+        "build_info",
+        "gauge",
+        ("version",),
+        "1 for the version that runs.",
+    ),
+)
+
+BY_NAME = {spec.name: spec for spec in SPECS}
+
+_INTRODUCTION = f"""\
+# Metrics
+
+Served at `/metrics` in the Prometheus text format, or in OpenMetrics where the request accepts it.
+This page is generated from the code:
+
+    .venv/bin/python -c 'from watchdog.expose.metrics import metrics_markdown; \\
+      print(metrics_markdown(), end="")' > docs/metrics.md
+
+Label values are bounded. `agent_name` keeps the first 50 names seen in a project, later ones are
+`_other`, an agent without a name is `_unnamed`. `room` appears only in the `orphaned_room_*` gauges, for
+the {TOP_ROOMS} oldest episodes of each project, shown as `privacy.room_names` says; where two would read
+the same, the later one gets `~2`, `~3`, … for as long as its episode lasts. `code` and `method` come from
+known sets, everything else is `other`. Characters that could steer a terminal are written out (`\\x1b`),
+and a name is cut at 128 characters.
+
+What is not known is absent, not 0: a project exports no rooms and no spend before its first good tick.
+After a failed tick the last known gauges stay, and `last_success_timestamp_seconds` tells their age.
+Spend is an estimate, absent where an agent's tariff is unpriced.
+
+| name | type | labels | meaning |
+|---|---|---|---|
+"""
+
+_CLOSING = """
+Beside these stand the client library's own `process_*` and `python_info`.
+"""
+
+
+def metrics_markdown() -> str:
+    """The page docs/metrics.md, generated from the metrics themselves."""
+    rows = (
+        f"| `{s.full_name}` | {s.type} | {', '.join(s.labels) or '(none)'} | {s.help} |"
+        for s in SPECS
+    )
+    return _INTRODUCTION + "\n".join(rows) + "\n" + _CLOSING

@@ -1,0 +1,248 @@
+"""How the commands show what they found: as text for people, as JSON for programs."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from watchdog.core.errors import RoomServiceError
+from watchdog.core.model import Episode, TickResult, VerdictState
+from watchdog.core.pricing import Tariff
+from watchdog.core.records import TickRecord
+from watchdog.core.report import TickReport
+from watchdog.expose.formats import duration, episode_json, iso, orphan_json, spend_json
+from watchdog.expose.labels import printable
+from watchdog.expose.tables import episode_lines, rooms_table
+from watchdog.inquiry import SKEW_WORTH_SAYING, ProbeFinding, RoomFinding
+from watchdog.reporting.stored import stored_spend, watched_age
+from watchdog.settings import Settings
+
+
+def say(text: str) -> None:
+    """One line, or several, on standard output."""
+    typer.echo(text)
+
+
+def show(what: RenderableType) -> None:
+    """A table or the like on standard output."""
+    Console(soft_wrap=False).print(what)
+
+
+def print_json(what: Any) -> None:
+    """JSON on standard output, in ASCII: no name in it can play tricks on a terminal."""
+    typer.echo(json.dumps(what, indent=2, ensure_ascii=True))
+
+
+def lacking(tariffs: dict[str, Tariff]) -> Callable[[str, str], bool]:
+    """Tells of which projects spend is unpriced: no tariff here, or one that lacks a price."""
+
+    def lacks(project: str, _: str) -> bool:
+        tariff = tariffs.get(project)
+        return tariff is None or bool(tariff.unpriced)
+
+    return lacks
+
+
+def counts(rooms: dict[str, int]) -> str:
+    """`3 attended, 1 orphaned, ...` in a fixed order."""
+    return ", ".join(f"{rooms.get(state.value, 0)} {state.value}" for state in VerdictState)
+
+
+def show_report(report: TickReport, *, lacking: bool) -> None:
+    """One pass, for people. A failure goes to standard error."""
+    name = printable(report.project)
+    if report.result in (TickResult.FAILED, TickResult.BACKING_OFF):
+        typer.echo(f"{name}: {printable(report.error)}", err=True)
+        return
+    numbers = counts({state.value: n for state, n in report.rooms.items()})
+    calls = sum(report.requests.values())
+    say(f"{name}: {numbers} rooms ({calls} request{'' if calls == 1 else 's'})")
+    if report.error:
+        say(f"  note: {printable(report.error)}")
+    if report.orphans:
+        show(rooms_table(report.orphans, unpriced=lambda *_: lacking))
+
+
+def report_json(report: TickReport, lacking: bool) -> dict[str, Any]:
+    """One pass, for programs."""
+    return {
+        "project": report.project,
+        "at": iso(report.at),
+        "result": report.result.value,
+        "error": report.error,
+        "rooms": {state.value: n for state, n in report.rooms.items()},
+        "orphans": [orphan_json(v, unpriced=lambda *_: lacking) for v in report.orphans],
+        "requests": dict(report.requests),
+        "rows_written": report.rows_written,
+    }
+
+
+def tick_line(name: str, tick: TickRecord) -> str:
+    """The newest stored tick of a project in one line."""
+    ago = duration(max(0.0, (datetime.now(UTC) - tick.at).total_seconds()))
+    verdicts = counts(dict(tick.verdicts))
+    line = f"{printable(name)}: {verdicts}; last tick {ago} ago: {tick.result.value}"
+    return f"{line} ({printable(tick.message)})" if tick.message else line
+
+
+def tick_json(tick: TickRecord) -> dict[str, Any]:
+    """The newest stored tick of a project, for programs."""
+    return {
+        "at": iso(tick.at),
+        "result": tick.result.value,
+        "message": tick.message,
+        "rooms": dict(tick.verdicts),
+        "blind_seconds": tick.blind_seconds,
+        "spend": {name: spend_json(spend) for name, spend in tick.exported.items()},
+    }
+
+
+def show_config(
+    settings: Settings,
+    tariffs: dict[str, Tariff],
+    probed: dict[str, ProbeFinding | RoomServiceError],
+) -> None:
+    """What the configuration means, and what the servers said to a probe."""
+    say(f"configuration  {settings.config_file or 'environment and defaults'}: good")
+    say(f"mode           {settings.mode} (nothing is ever deleted)")
+    say(f"poll           every {duration(settings.poll_interval.total_seconds())}")
+    say(f"http           {settings.http.listen or 'off'}")
+    for project in settings.projects:
+        tariff = tariffs[project.name]
+        without = f"; unpriced: {', '.join(tariff.unpriced)}" if tariff.unpriced else ""
+        say(f"project        {project.name} at {printable(project.url)}")
+        say(f"  prices       profile {tariff.profile}, plan {tariff.plan}{without}")
+        found = probed.get(project.name)
+        if isinstance(found, RoomServiceError):
+            say(f"  probe        FAILED: {printable(str(found))}")
+        elif found is not None:
+            for line in finding_lines(found):
+                say(line)
+
+
+def finding_lines(found: ProbeFinding) -> list[str]:
+    """A good probe, for people."""
+    lines = [f"  probe        the key is good; {found.rooms} rooms are listed"]
+    if found.skew is not None:
+        far = abs(found.skew) >= SKEW_WORTH_SAYING
+        cure = " - set one of the clocks (NTP)" if far else ""
+        lines.append(f"  clock        the server is {found.skew:+.1f} s from this machine{cure}")
+    verdicts = counts({state.value: n for state, n in found.verdicts.items()})
+    lines.append(f"  looked at    {found.looked} rooms: {verdicts}")
+    lines.extend(f"               orphaned now: {printable(name)}" for name in found.orphaned)
+    if found.count_excludes or found.count_includes:
+        lines.append(
+            f"  count        leaves agents out in {found.count_excludes} of these rooms, includes "
+            f"them in {found.count_includes} (a running daemon learns it from stable rooms)"
+        )
+    return lines
+
+
+def finding_json(found: ProbeFinding | RoomServiceError) -> dict[str, Any]:
+    """A probe, for programs."""
+    if isinstance(found, RoomServiceError):
+        return {"ok": False, "code": found.code, "error": str(found)}
+    return {
+        "ok": True,
+        "rooms": found.rooms,
+        "looked_at": found.looked,
+        "verdicts": {state.value: n for state, n in found.verdicts.items()},
+        "clock_skew_seconds": found.skew,
+        "count_excludes_agents": found.count_excludes,
+        "count_includes_agents": found.count_includes,
+        "orphaned": list(found.orphaned),
+    }
+
+
+def show_explanation(
+    asked: str,
+    *,
+    finding: RoomFinding | None,
+    failure: RoomServiceError | None,
+    episodes: tuple[Episode, ...],
+    tick: TickRecord | None,
+    tariff: Tariff | None,
+) -> None:
+    """What a room is now and why, and its stored episodes, for people."""
+    if failure is not None:
+        say(f"The server could not be asked: {printable(str(failure))}")
+    elif finding is not None and (finding.room is None or finding.verdict is None):
+        say(f"The server lists no room {printable(asked)!r}.")
+    elif finding is not None and finding.room is not None and finding.verdict is not None:
+        show(room_lines(finding))
+    for episode in episodes:
+        say("")
+        spend = stored_spend(episode, tick, tariff) if tariff and not tariff.unpriced else None
+        age = watched_age(episode, tick) if episode.is_open and tick else None
+        show(episode_lines(episode, age=age, spend=spend))
+    if not episodes:
+        say("\nNo episode of this room is stored: it was never seen orphaned.")
+
+
+def room_lines(finding: RoomFinding) -> Table:
+    """A listed room: its verdict, the reason, and everybody in it."""
+    room, verdict = finding.room, finding.verdict
+    assert room is not None
+    assert verdict is not None
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    style = {VerdictState.ORPHANED: "bold yellow", VerdictState.ATTENDED: "green"}
+    table.add_row("room", Text(f"{printable(room.name)} ({printable(room.sid)})"))
+    table.add_row("verdict now", Text(verdict.state.value, style.get(verdict.state, "bold")))
+    table.add_row("because", Text(printable(verdict.reason)))
+    table.add_row(
+        "count", Text(f"num_participants is {room.num_participants} (a hint, no evidence)")
+    )
+    table.add_row("server closes it", Text(finding.server_closes))
+    for a in verdict.assessments:
+        who = f"{printable(a.participant.identity)} ({printable(a.participant.sid)})"
+        table.add_row(a.role.value, Text(f"{who}: {printable(a.why)}"))
+    return table
+
+
+def explanation_json(
+    finding: RoomFinding | None,
+    failure: RoomServiceError | None,
+    episodes: tuple[Episode, ...],
+    tick: TickRecord | None,
+    tariff: Tariff | None,
+) -> dict[str, Any]:
+    """What a room is now and why, and its stored episodes, for programs."""
+    now: dict[str, Any] | None = None
+    if finding is not None and finding.room is not None and finding.verdict is not None:
+        now = {
+            "room_name": finding.room.name,
+            "room_sid": finding.room.sid,
+            "verdict": finding.verdict.state.value,
+            "reason": finding.verdict.reason,
+            "num_participants": finding.room.num_participants,
+            "server_closes": finding.server_closes,
+            "participants": [
+                {
+                    "identity": a.participant.identity,
+                    "sid": a.participant.sid,
+                    "kind": a.participant.kind,
+                    "role": a.role.value,
+                    "why": a.why,
+                }
+                for a in finding.verdict.assessments
+            ],
+        }
+    return {
+        "now": now,
+        "error": str(failure) if failure else None,
+        "episodes": [
+            episode_json(e)
+            | {
+                "age_seconds": watched_age(e, tick) if e.is_open else None,
+                "spend": spend_json(stored_spend(e, tick, tariff)) if tariff else None,
+            }
+            for e in episodes
+        ],
+    }

@@ -1,0 +1,114 @@
+"""Values with a form of their own: addresses, URLs, globs, names. Each check raises ValueError."""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+PERSON_KINDS = ("SIP", "INGRESS", "CONNECTOR", "BRIDGE")
+"""The kinds that are persons unless the operator says otherwise (T12)."""
+
+_HOST = re.compile(r"[A-Za-z0-9._-]+")
+_PROJECT_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_BRACKETS = re.compile(r"\[!?\]?[^\]]*\]")
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """Where the HTTP server listens. Port 0 takes any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_listen(value: object) -> ListenAddress | None:
+    """`host:port`, `[IPv6]:port`, or None for "off" and the empty text."""
+    if value is None or isinstance(value, ListenAddress):
+        return value
+    if not isinstance(value, str):
+        raise ValueError('must be text like "127.0.0.1:9779", or "off"')  # noqa: TRY004 - for pydantic
+    text = value.strip()
+    if text in ("", "off"):
+        return None
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError('has no port from 0 to 65535; write it like "127.0.0.1:9779"')
+    if not host:
+        raise ValueError(f'has no host; for every interface write "0.0.0.0:{port}"')
+    if host.startswith("[") and host.endswith("]"):
+        return ListenAddress(_ipv6(host[1:-1]), int(port))
+    if ":" in host:
+        raise ValueError('is no host and port; write an IPv6 address like "[::1]:9779"')
+    if not _HOST.fullmatch(host):
+        raise ValueError('has no valid host; write it like "127.0.0.1:9779"')
+    return ListenAddress(host, int(port))
+
+
+def _ipv6(text: str) -> str:
+    try:
+        return str(ipaddress.IPv6Address(text))
+    except ValueError:
+        raise ValueError('has no valid IPv6 address; write it like "[::1]:9779"') from None
+
+
+def check_server_url(value: str) -> str:
+    """A LiveKit server's URL, without a slash at its end. What is wrong never repeats the URL."""
+    cure = "write it like wss://my-project.livekit.cloud or http://127.0.0.1:7880"
+    if value != value.strip() or any(c.isspace() or not c.isprintable() for c in value):
+        raise ValueError(f"has a space or a control character in it; {cure}")
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(f"is no valid URL; {cure}") from None
+    if parts.scheme not in ("ws", "wss", "http", "https"):
+        raise ValueError(f"must begin with ws://, wss://, http:// or https://; {cure}")
+    if not host:
+        raise ValueError(f"names no host; {cure}")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(f"must not hold a user or a password; {cure}")
+    if parts.query or parts.fragment:
+        raise ValueError(f"must end with its host, port or path; {cure}")
+    return value.rstrip("/")
+
+
+def check_database_url(value: str) -> str:
+    """A database URL of SQLAlchemy's. What is wrong never repeats the URL: it may hold a password."""
+    scheme, colon, rest = value.partition("://")
+    if not colon or scheme != "sqlite+aiosqlite" or (rest and not rest.startswith("/")):
+        raise ValueError(
+            "must begin with sqlite+aiosqlite:/// and end with the path of a file, "
+            "like sqlite+aiosqlite:///watchdog.db"
+        )
+    return value
+
+
+def check_agent_glob(value: str) -> str:
+    """A glob over identities. One without a fixed character could make agents of all persons."""
+    if not re.sub(r"[*?\s]", "", _BRACKETS.sub("", value)):
+        raise ValueError(
+            'would make agents of persons too; name at least one fixed character, like "bot-*"'
+        )
+    return value
+
+
+def check_not_person_kind(value: str) -> str:
+    """A kind that may be said not to count as a person."""
+    if value in PERSON_KINDS:
+        return value
+    known = ", ".join(PERSON_KINDS)
+    if value == "STANDARD":
+        raise ValueError(f"always counts as a person; only these kinds can be left out: {known}")
+    if value in ("AGENT", "EGRESS"):
+        raise ValueError(f"never counts as a person anyway; only these can be left out: {known}")
+    raise ValueError(f"is no kind that can be left out; these can: {known}")
+
+
+def check_project_name(value: str) -> str:
+    """A project's name: it stands in metrics, paths and commands."""
+    if not _PROJECT_NAME.fullmatch(value):
+        raise ValueError("is no project name; use 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+    return value

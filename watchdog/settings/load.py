@@ -1,0 +1,342 @@
+"""From the environment and the file to `Settings`, with everything that is wrong told at once."""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import PydanticBaseSettingsSource
+
+from watchdog.core.errors import ConfigurationError
+from watchdog.settings import problems
+from watchdog.settings.durations import format_duration
+from watchdog.settings.files import read_secret, read_toml
+from watchdog.settings.model import (
+    ENV_PREFIX,
+    NO_PROJECT,
+    SECRET_KEYS,
+    Project,
+    Settings,
+)
+from watchdog.settings.problems import Problem
+
+CONFIG_VARIABLE = "WATCHDOG_CONFIG"
+DEFAULT_FILE = "watchdog.toml"
+LIVEKIT_VARIABLES: Mapping[str, str] = {
+    "url": "LIVEKIT_URL",
+    "api_key": "LIVEKIT_API_KEY",
+    "api_secret": "LIVEKIT_API_SECRET",
+    "api_secret_file": "LIVEKIT_API_SECRET_FILE",
+}
+"""The variables that give the project `default`, by the key of `[[projects]]` each stands for."""
+
+# Kubernetes puts these into every container of a namespace that has a Service called watchdog….
+_SERVICE_LINK = re.compile(
+    r"WATCHDOG_([A-Z0-9]+_)*?"
+    r"(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9]+)*|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+_PORT_LINK = re.compile(r"(tcp|udp|sctp)://\S+")
+
+
+def settings_keys(
+    model: type[BaseModel] = Settings, prefix: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+    """Every single setting's path and field; those of a project begin with `projects`."""
+    for name, field in model.model_fields.items():
+        inner = _section(field)
+        if inner is None:
+            yield (*prefix, name), field
+        else:
+            yield from settings_keys(inner, (*prefix, name))
+
+
+def _section(field: FieldInfo) -> type[BaseModel] | None:
+    """The model of a table, or of each table in a list of tables."""
+    for kind in (field.annotation, *get_args(field.annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
+
+
+def variable_of(path: tuple[str, ...]) -> str | None:
+    """The environment variable of a setting; projects are given in the file, or by LiveKit's own."""
+    if path[0] == "projects":
+        return None
+    return ENV_PREFIX + "__".join(path).upper()
+
+
+_KEYS: Mapping[tuple[str, ...], FieldInfo] = dict(settings_keys())
+_VARIABLES: Mapping[str, tuple[str, ...]] = {
+    variable: path for path in _KEYS if (variable := variable_of(path))
+}
+
+
+class _EnvironmentSource(PydanticBaseSettingsSource):
+    """What the given environment says, as nested values; lists are JSON or separated by commas."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        super().__init__(Settings)
+        self.environ = environ
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """The value of one setting; `field_name` is its variable."""
+        text: Any = self.environ.get(field_name)
+        if text is not None and str(field.annotation).startswith("tuple["):
+            return self._list(text), field_name, True
+        return text, field_name, False
+
+    def _list(self, text: str) -> object:
+        if text.lstrip().startswith("["):
+            try:
+                return json.loads(text)
+            except (ValueError, RecursionError):
+                return text  # reported as what it is: no list
+        return [part.strip() for part in text.split(",") if part.strip()]
+
+    def __call__(self) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for variable, path in _VARIABLES.items():
+            value, _, _ = self.get_field_value(_KEYS[path], variable)
+            if value is None:
+                continue
+            table = values
+            for part in path[:-1]:
+                table = table.setdefault(part, {})
+            table[path[-1]] = value
+        return values
+
+
+def load_settings(
+    config_path: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Settings:
+    """Read the configuration: the environment over the file over the defaults.
+
+    The file is `config_path`, else WATCHDOG_CONFIG, else `watchdog.toml` in `cwd` if it is there.
+    Relative paths in the file start at the file, those in the environment at `cwd`. Raises
+    ConfigurationError with one line for each thing that is wrong.
+    """
+    environ = os.environ if environ is None else environ
+    cwd = cwd or Path()
+    file = _config_file(config_path, environ, cwd)
+    document = read_toml(file, "configuration file") if file else {}
+    found = list(_unknown_keys(document, Settings))
+    if file:
+        _anchor(document, file.parent)
+        found += _read_secrets(document)
+    given = _EnvironmentSource(environ)()
+    _anchor(given, cwd)
+    values = _merge(document, given)
+    why_no_project = ""
+    if document.get("projects", []) == []:
+        default, why_no_project = _default_project(environ, cwd)
+        values["projects"] = default
+
+    reporter = _Reporter(file, environ)
+    lines = [*_unknown_variables(environ), *map(reporter.line, found)]
+    already = {problem.path for problem in found}
+    try:
+        settings = Settings.of(values, file, why_no_project)
+    except ValidationError as error:
+        wrong = problems.problems_of(error, SECRET_KEYS)
+        lines += [reporter.line(p) for p in wrong if p.path not in already]
+    else:
+        lines += map(reporter.line, _contradictions(settings))
+        if not lines:
+            return settings
+    raise ConfigurationError("\n".join(lines)) from None
+
+
+def _config_file(given: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
+    if given is not None:
+        return cwd / given
+    if named := environ.get(CONFIG_VARIABLE):
+        return cwd / named
+    default = cwd / DEFAULT_FILE
+    return default if default.exists() else None
+
+
+def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for key, value in over.items():
+        known = merged.get(key)
+        both = isinstance(known, dict) and isinstance(value, dict)
+        # A table that the file gives as something else stays, so that this is what is reported.
+        if both:
+            merged[key] = _merge(merged[key], value)
+        elif key not in merged or not isinstance(value, dict):
+            merged[key] = value
+    return merged
+
+
+def _projects(document: Mapping[str, Any]) -> list[Any]:
+    """What stands under `[[projects]]`; each should be a table."""
+    projects = document.get("projects")
+    return projects if isinstance(projects, list) else []
+
+
+def _anchor(document: dict[str, Any], base: Path) -> None:
+    """Let relative paths start at `base`."""
+    prices = document.get("prices")
+    for table, key in [
+        *([(prices, "book")] if isinstance(prices, dict) else []),
+        *((table, "api_secret_file") for table in _projects(document) if isinstance(table, dict)),
+    ]:
+        if isinstance(table.get(key), str) and table[key]:
+            table[key] = str(base / table[key])
+
+
+def _read_secrets(document: Mapping[str, Any]) -> Iterator[Problem]:
+    """Put what the secrets' files hold in place; a project needs one secret, from one place."""
+    for number, table in enumerate(_projects(document)):
+        if isinstance(table, dict) and (wrong := _fill_secret(table, "api_secret")):
+            # A table whose secret could not be read has nothing more to say about it.
+            yield Problem(("projects", number, "api_secret_file"), wrong)
+            table["api_secret"] = "unread"  # noqa: S105
+
+
+def _fill_secret(table: dict[str, Any], direct: str) -> str:
+    """Read `api_secret_file` into `api_secret`; returns what is wrong, or nothing.
+
+    `direct` is what the operator calls the secret that stands in the configuration itself.
+    """
+    path = table.get("api_secret_file")
+    if path is None:
+        return ""
+    if not isinstance(path, str):
+        return "must be the path of a file, as text"
+    if "api_secret" in table:
+        return f"{direct} is given too; keep one of them"
+    if not path:
+        return "is empty; give the path of a file or leave the key out"
+    try:
+        table["api_secret"] = read_secret(Path(path))
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _default_project(
+    environ: Mapping[str, str], cwd: Path
+) -> tuple[tuple[dict[str, Any], ...], str]:
+    """The project that LiveKit's own variables give, or why they give none.
+
+    That is no error yet: these variables are there for other programs too, and some commands need
+    no project.
+    """
+    table = {key: environ[name] for key, name in LIVEKIT_VARIABLES.items() if environ.get(name)}
+    if not table:
+        return (), NO_PROJECT
+    if "api_secret_file" in table:
+        table["api_secret_file"] = str(cwd / table["api_secret_file"])
+    if wrong := _fill_secret(table, LIVEKIT_VARIABLES["api_secret"]):
+        return (), f"{LIVEKIT_VARIABLES['api_secret_file']}: {wrong}"
+    missing = [
+        LIVEKIT_VARIABLES[key] for key in ("url", "api_key", "api_secret") if key not in table
+    ]
+    if missing:
+        given = ", ".join(LIVEKIT_VARIABLES[key] for key in table)
+        return (), f"{' and '.join(missing)} must be set too, beside {given}"
+    try:
+        Project.model_validate({"name": "default", **table})
+    except ValidationError as error:
+        wrongs = problems.problems_of(error, SECRET_KEYS)
+        return (), "\n".join(f"{LIVEKIT_VARIABLES[str(p.path[0])]}: {p.message}" for p in wrongs)
+    return ({"name": "default", **table},), ""
+
+
+def _unknown_keys(
+    table: Mapping[str, Any], model: type[BaseModel], prefix: problems.Place = ()
+) -> Iterator[Problem]:
+    for key, value in table.items():
+        path = (*prefix, key)
+        field = model.model_fields.get(key)
+        if field is None:
+            dotted = ".".join(str(part) for part in path if isinstance(part, str))
+            yield Problem(prefix if prefix[:1] == ("projects",) else (), _unknown(dotted))
+        elif section := _section(field):
+            if isinstance(value, dict):
+                yield from _unknown_keys(value, section, path)
+            for number, item in enumerate(value if isinstance(value, list) else ()):
+                if isinstance(item, dict):
+                    yield from _unknown_keys(item, section, (*path, number))
+
+
+def _unknown(dotted: str) -> str:
+    known = {".".join(path[:n]) for path in _KEYS for n in range(1, len(path) + 1)}
+    return f"unknown key {problems.shown(dotted)}; the nearest known one is " + problems.nearest(
+        dotted, known
+    )
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
+    for name, value in sorted(environ.items()):
+        if not name.upper().startswith(ENV_PREFIX) or name in (*_VARIABLES, CONFIG_VARIABLE):
+            continue
+        if _is_service_link(name, value):
+            continue
+        if name.upper() == ENV_PREFIX + "PROJECTS" or name.upper().startswith("WATCHDOG_PROJECTS_"):
+            yield (
+                f"{name}: projects are given as [[projects]] in the configuration file, or one by "
+                "LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
+            )
+            continue
+        dotted = name[len(ENV_PREFIX) :].lower().replace("__", ".")
+        path = tuple(problems.nearest(dotted, map(".".join, _VARIABLES.values())).split("."))
+        yield (
+            f"{problems.shown(name)[1:-1]}: no setting has this variable; the nearest known one is "
+            f"{variable_of(path)} ({'.'.join(path)})"
+        )
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    match = _SERVICE_LINK.fullmatch(name)
+    if match is None:
+        return False
+    # WATCHDOG_PORT=9779 is someone's guess at a setting; Kubernetes' own holds a URL.
+    return match[2] != "PORT" or _PORT_LINK.fullmatch(value) is not None
+
+
+def _contradictions(settings: Settings) -> Iterator[Problem]:
+    """What no setting shows by itself."""
+    interval, allowed = settings.poll_interval, settings.detection.requests_per_minute
+    if interval.total_seconds() * allowed < 120:
+        yield Problem(
+            ("poll_interval",),
+            f"{format_duration(interval)} is too short: listing the rooms alone would take more than "
+            f"half of detection.requests_per_minute = {allowed}; poll less often or allow more",
+        )
+    names = [project.name for project in settings.projects]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            yield Problem(
+                ("projects", number, "name"),
+                f"{problems.shown(name)} is taken by another project; give each its own name",
+            )
+
+
+class _Reporter:
+    """Says where a value came from: the variable, or the file and the key."""
+
+    def __init__(self, file: Path | None, environ: Mapping[str, str]) -> None:
+        self._file = file
+        self._environ = environ
+
+    def line(self, problem: Problem) -> str:
+        """The whole sentence."""
+        words = tuple(part for part in problem.path if isinstance(part, str))
+        variable = variable_of(words) if words else None
+        if variable and variable in self._environ:
+            return f"{variable}: {problem.message}"
+        where = [str(self._file)] if self._file else []
+        if problem.path[:1] == ("projects",) and len(problem.path) > 1:
+            where.append(f"[[projects]] no. {int(problem.path[1]) + 1}")
+            words = words[1:]
+        if words:
+            where.append(".".join(words))
+        return ": ".join([*where, problem.message])

@@ -1,0 +1,408 @@
+"""Who is in which room and when: a world that behaves as livekit-server 1.13 does.
+
+Its time is the clock's monotonic time counted from the moment it was made, so a jump of the
+watcher's wall clock does not move it. `skew` is how far the server's own clock is off.
+"""
+
+import heapq
+import random
+import string
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import count
+
+from livekit.protocol.agent import JobStatus
+from livekit.protocol.agent_dispatch import AgentDispatch, AgentDispatchState
+from livekit.protocol.models import Room
+
+from watchdog.core.clock import Clock
+from watchdog.core.model import Role
+from watchdog.simulator.ledger import Ledger, Stay
+from watchdog.simulator.rooms import (
+    KINDS,
+    STATES,
+    Ghost,
+    NoSuchRoomError,
+    SimParticipant,
+    SimRoom,
+    role_of,
+)
+
+EMPTY_TIMEOUT = 300
+DEPARTURE_TIMEOUT = 20
+COUNTS_KEPT = timedelta(seconds=120)
+CONNECTION_LOSS = 22.0
+"""Seconds a participant whose network is gone stays listed as ACTIVE."""
+DISPATCH_END = 1.0
+"""Seconds an agent takes to leave once its dispatch was deleted (the server allows 3)."""
+
+_ALPHABET = string.ascii_letters + string.digits
+
+
+class World:
+    """Rooms and participants, the server's own closing of rooms, and the exact ledger.
+
+    `counts_include_agents`: as LiveKit Cloud may count. `count_lag`: seconds until a change shows in
+    `num_participants` (a real server: up to 10; 6 is common). Events given to `at` and `after`, and
+    the server's own closing, are played in order, each at its exact time, whenever anything is asked.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        counts_include_agents: bool = False,
+        count_lag: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        self.clock = clock
+        self.ledger = Ledger()
+        self.skew = timedelta()
+        self.counts_include_agents = counts_include_agents
+        self.frames: dict[str, bytes] = {}
+        """Each listed room as it stands in a ListRooms answer, by name, ready to be joined."""
+        self._count_lag = timedelta(seconds=count_lag)
+        self._random = random.Random(seed)
+        self._start, self._mono = clock.now(), clock.monotonic()
+        self._rooms: dict[str, SimRoom] = {}
+        self._events: list[tuple[datetime, int, Callable[[], object]]] = []
+        self._order = count()
+        self._settled = self._start
+        self._playing = False
+
+    # --- time -----------------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """The world's time; while an event is played, exactly that event's time."""
+        return self._settled if self._playing else self._elapsed()
+
+    def server_time(self) -> datetime:
+        """What the server's own clock shows."""
+        return self.now() + self.skew
+
+    def at(self, when: datetime, event: Callable[[], object]) -> None:
+        """Play `event` at `when`; at once if that has passed, when the world is next asked."""
+        heapq.heappush(self._events, (when, next(self._order), event))
+
+    def after(self, seconds: float, event: Callable[[], object]) -> None:
+        """Play `event` in `seconds` from now."""
+        self.at(self.now() + timedelta(seconds=seconds), event)
+
+    def settle(self) -> None:
+        """Play everything that is due by now."""
+        if self._playing:
+            return
+        now = self._elapsed()
+        try:
+            while self._events and self._events[0][0] <= now:
+                when, _, event = heapq.heappop(self._events)
+                self._settled = max(self._settled, when)
+                self._playing = True
+                event()
+        finally:
+            self._playing = False
+        self._settled = max(self._settled, now)
+
+    def _elapsed(self) -> datetime:
+        return self._start + timedelta(seconds=self.clock.monotonic() - self._mono)
+
+    # --- looking --------------------------------------------------------------------------------
+
+    @property
+    def rooms(self) -> Mapping[str, SimRoom]:
+        """The listed rooms by name, as of now."""
+        self.settle()
+        return self._rooms
+
+    def room(self, name: str) -> SimRoom:
+        """The listed room of that name; NoSuchRoomError if there is none."""
+        self.settle()
+        try:
+            return self._rooms[name]
+        except KeyError:
+            raise NoSuchRoomError(name) from None
+
+    # --- what happens in it ---------------------------------------------------------------------
+
+    def create_room(
+        self,
+        name: str,
+        *,
+        empty_timeout: int = 0,
+        departure_timeout: int = 0,
+        metadata: str = "",
+        active_recording: bool = False,
+        node: str = "ND_main",
+    ) -> SimRoom:
+        """Make a room, or return the one that is there, unchanged. Timeouts in seconds; 0: default."""
+        self.settle()
+        if name in self._rooms:
+            return self._rooms[name]
+        now = self.now()
+        stamp = (now + self.skew).timestamp()
+        sid = self.new_id("RM_")
+        info = Room(
+            sid=sid,
+            name=name,
+            empty_timeout=empty_timeout or EMPTY_TIMEOUT,
+            departure_timeout=departure_timeout or DEPARTURE_TIMEOUT,
+            creation_time=int(stamp),
+            creation_time_ms=int(stamp * 1000),
+            metadata=metadata,
+            active_recording=active_recording,
+        )
+        room = SimRoom(
+            sid, name, now, info.empty_timeout, info.departure_timeout, node, info, active_recording
+        )
+        self._rooms[name] = room
+        self.ledger.opened(sid, name, now)
+        self._changed(room)
+        return room
+
+    def join(
+        self,
+        room_name: str,
+        identity: str,
+        *,
+        kind: str | int = "STANDARD",
+        agent: bool = False,
+        recorder: bool = False,
+        hidden: bool = False,
+        attributes: Mapping[str, str] | None = None,
+        kind_details: tuple[int, ...] = (),
+        state: str = "ACTIVE",
+        role: Role | None = None,
+        empty_timeout: int = 0,
+        departure_timeout: int = 0,
+    ) -> SimParticipant:
+        """Somebody joins; the room is made if need be (then with the timeouts given).
+
+        `kind` is LiveKit's word or any number. `role` overrides what the ledger takes it for. An
+        identity that is there already is replaced (DUPLICATE_IDENTITY).
+        """
+        room = self.create_room(
+            room_name, empty_timeout=empty_timeout, departure_timeout=departure_timeout
+        )
+        self.revive(room_name)
+        if identity in room.participants:
+            self._remove(room, room.participants[identity])
+        number = KINDS[kind] if isinstance(kind, str) else kind
+        newcomer = SimParticipant(
+            self.new_id("PA_"),
+            identity,
+            number,
+            STATES[state],
+            self.now(),
+            hidden,
+            agent,
+            recorder,
+            dict(attributes or {}),
+            kind_details,
+            Role.PERSON,
+        )
+        newcomer.role = role or role_of(newcomer)
+        room.participants[identity] = newcomer
+        if room.first_person_at is None and not newcomer.dependent:
+            room.first_person_at = self.now()
+        self.ledger.joined(
+            Stay(room.sid, room.name, newcomer.sid, identity, newcomer.role, newcomer.joined_at)
+        )
+        self._changed(room)
+        return newcomer
+
+    def join_agent(
+        self,
+        room_name: str,
+        agent_name: str,
+        *,
+        identity: str = "",
+        empty_timeout: int = 0,
+        departure_timeout: int = 0,
+    ) -> SimParticipant:
+        """An agent of the agents SDK takes a job of its dispatch and joins."""
+        room = self.create_room(
+            room_name, empty_timeout=empty_timeout, departure_timeout=departure_timeout
+        )
+        job = self.new_id("AJ_")
+        identity = identity or f"agent-{job}"
+        attributes = {"lk.agent_name": agent_name, "lk.agent.state": "listening"}
+        dispatch = self.dispatch(room.name, agent_name)
+        entry = dispatch.state.jobs.add(id=job, dispatch_id=dispatch.id, agent_name=agent_name)
+        entry.state.status = JobStatus.JS_RUNNING
+        entry.state.participant_identity = identity
+        entry.state.started_at = int(self.server_time().timestamp() * 1e9)
+        return self.join(room_name, identity, kind="AGENT", agent=True, attributes=attributes)
+
+    def dispatch(self, room_name: str, agent_name: str, metadata: str = "") -> AgentDispatch:
+        """A new agent dispatch, still without a job. NoSuchRoomError without the room."""
+        room = self.room(room_name)
+        dispatch = AgentDispatch(
+            id=self.new_id("AD_"),
+            agent_name=agent_name,
+            room=room_name,
+            metadata=metadata,
+            state=AgentDispatchState(created_at=int(self.server_time().timestamp() * 1e9)),
+        )
+        self.dispatches(room)[dispatch.id] = dispatch
+        return dispatch
+
+    def dispatches(self, room: SimRoom) -> dict[str, AgentDispatch]:
+        """The room's agent dispatches by id. Every room has one of its own, without a name."""
+        if room.dispatches is None:
+            created = int((room.created_at + self.skew).timestamp() * 1e9)
+            first = AgentDispatch(
+                id=self.new_id("AD_"),
+                room=room.name,
+                state=AgentDispatchState(created_at=created),
+            )
+            room.dispatches = {first.id: first}
+        return room.dispatches
+
+    def delete_dispatch(self, room_name: str, dispatch_id: str) -> AgentDispatch | None:
+        """Take a dispatch back: its agents leave a moment later. None if there is none such."""
+        room = self.room(room_name)
+        dispatch = self.dispatches(room).pop(dispatch_id, None)
+        if dispatch is not None:
+            for job in dispatch.state.jobs:
+                gone = room.participants.get(job.state.participant_identity)
+                if gone is not None:
+                    self.after(DISPATCH_END, partial(self._remove_if_there, room, gone))
+        return dispatch
+
+    def leave(self, room_name: str, identity: str) -> None:
+        """Somebody leaves, or an agent's process is killed; no effect if not there.
+
+        The job of an agent stays RUNNING in its dispatch, as on a real server.
+        """
+        self.settle()
+        room = self._rooms.get(room_name)
+        if room is not None and identity in room.participants and room.ghost is None:
+            self._remove(room, room.participants[identity])
+            self._changed(room)
+
+    def lose_connection(self, room_name: str, identity: str) -> None:
+        """Somebody's network is gone: still listed as ACTIVE until the server gives up on it."""
+        room = self.room(room_name)
+        lost = room.participants[identity]
+        self.after(CONNECTION_LOSS, lambda: self._remove_if_there(room, lost))
+
+    def set_state(self, room_name: str, identity: str, state: str) -> None:
+        """Show a participant as JOINING, JOINED, ACTIVE or DISCONNECTED."""
+        self.room(room_name).participants[identity].state = STATES[state]
+
+    def set_metadata(self, room_name: str, metadata: str) -> SimRoom:
+        """Overwrite the room's metadata. As on a real server, that makes the count current too."""
+        room = self.room(room_name)
+        room.info.metadata = metadata
+        room.fresh_at = self.now()
+        self._show(room)
+        return room
+
+    def set_recording(self, room_name: str, active: bool) -> None:
+        """Start or stop a recording that has no participant of its own."""
+        room = self.room(room_name)
+        room.recording = active
+        self._changed(room)
+
+    def delete_room(self, name: str) -> None:
+        """What DeleteRoom does: by name, everyone is out. NoSuchRoomError if there is none."""
+        self._close(self.room(name), "deleted")
+
+    def close_room(self, name: str, reason: str = "closed") -> None:
+        """The room ends, by whatever else can end it."""
+        self._close(self.room(name), reason)
+
+    def strand(self, name: str, how: Ghost = Ghost.UNAVAILABLE) -> None:
+        """The room's node dies: nothing runs there any more, and everything stays listed."""
+        room = self.room(name)
+        if room.ghost is None:
+            for participant in room.participants.values():
+                if participant.alive:
+                    participant.alive = False
+                    self.ledger.left(participant.sid, self.now())
+        room.ghost = how
+        room.close_due = None
+
+    def kill_node(self, node: str, how: Ghost = Ghost.UNAVAILABLE) -> None:
+        """Strand every room of one node."""
+        for name in [r.name for r in self.rooms.values() if r.node == node]:
+            self.strand(name, how)
+
+    def revive(self, name: str) -> None:
+        """Another node takes a stranded room over: same SID, empty; old entries stay listed.
+
+        No effect on a room that is not stranded.
+        """
+        room = self.room(name)
+        if room.ghost is not None:
+            room.ghost = None
+            room.first_person_at = room.last_left_at = None
+            self._changed(room)
+
+    def new_id(self, prefix: str) -> str:
+        """A fresh identifier in LiveKit's form."""
+        return prefix + "".join(self._random.choices(_ALPHABET, k=12))
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _remove(self, room: SimRoom, participant: SimParticipant) -> None:
+        del room.participants[participant.identity]
+        if participant.alive:
+            participant.alive = False
+            room.last_left_at = self.now()
+            self.ledger.left(participant.sid, self.now())
+
+    def _remove_if_there(self, room: SimRoom, participant: SimParticipant) -> None:
+        if participant.alive and room.participants.get(participant.identity) is participant:
+            self._remove(room, participant)
+            self._changed(room)
+
+    def _close(self, room: SimRoom, reason: str) -> None:
+        for participant in list(room.participants.values()):
+            self._remove(room, participant)
+        room.close_due = None
+        del self._rooms[room.name]
+        del self.frames[room.name]
+        self.ledger.closed(room.sid, self.now(), reason)
+
+    def _changed(self, room: SimRoom) -> None:
+        """After a change of who is there: the server's closing time, the recording, the count."""
+        alive = [p for p in room.participants.values() if p.alive]
+        self._plan_closing(room, alive)
+        room.info.active_recording = room.recording or any(p.records for p in alive)
+        number = sum(not p.dependent or (self.counts_include_agents and p.is_agent) for p in alive)
+        now = self.now()
+        while len(room.counts) > 1 and room.counts[1][0] < now - COUNTS_KEPT:
+            del room.counts[0]
+        room.counts.append((now, number))
+        self._show(room)
+        if self._count_lag:
+            self.at(now + self._count_lag, lambda: self._show_if_listed(room))
+
+    def _plan_closing(self, room: SimRoom, alive: list[SimParticipant]) -> None:
+        # pkg/rtc/room.go, CloseIfEmpty: whole seconds; departures of agents count as well.
+        if any(not p.dependent for p in alive):
+            room.close_due = None
+            return
+        if room.first_person_at is not None and room.last_left_at is not None:
+            since, timeout = room.last_left_at, room.departure_timeout
+        else:
+            since, timeout = room.created_at, room.empty_timeout
+        due = since.replace(microsecond=0) + timedelta(seconds=timeout)
+        if due != room.close_due:
+            room.close_due = due
+            self.at(due, lambda: self._close_if_due(room, due))
+
+    def _close_if_due(self, room: SimRoom, due: datetime) -> None:
+        if room.close_due == due:
+            self._close(room, "idle")
+
+    def _show_if_listed(self, room: SimRoom) -> None:
+        if self._rooms.get(room.name) is room:
+            self._show(room)
+
+    def _show(self, room: SimRoom) -> None:
+        known = self.now() - self._count_lag
+        room.info.num_participants = room.count_at(max(known, room.fresh_at or known))
+        self.frames[room.name] = room.frame()

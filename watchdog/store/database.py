@@ -1,0 +1,153 @@
+"""The database as the rest of the store uses it: opened, migrated, and read or written in transactions."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from typing import Self
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from watchdog.core.errors import StoreError
+from watchdog.store.engine import WRITES, Place, check_place, find, make_engine
+from watchdog.store.failures import explained
+from watchdog.store.lock import RunLock
+from watchdog.store.migrate import HEAD, MigrationResult, migrate, read_revision, refuse_newer
+
+
+class Database:
+    """An open database. Use `reading` and `writing`; `close` it at the end (or `async with`)."""
+
+    def __init__(self, engine: AsyncEngine, place: Place, migration: MigrationResult) -> None:
+        """Made by `open_database` and `open_for_reading`."""
+        self.place = place
+        self.migration = migration
+        """What opening it did to its schema."""
+        self._engine = engine
+        self._writer = engine.execution_options(**{WRITES: True})
+        # Of one process only one transaction writes at a time, so that projects do not wait for each
+        # other inside SQLite. In memory there is a single connection, which readers share.
+        self._one_writer = asyncio.Lock()
+        self._one_reader = self._one_writer if place.in_memory else None
+
+    @property
+    def name(self) -> str:
+        """The path, or the URL without its password."""
+        return self.place.name
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that only reads: with SQLite one consistent state. Raises only StoreError."""
+        async with self._one_reader or nullcontext():
+            with explained(self.name):
+                async with self._engine.connect() as connection, connection.begin():
+                    yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction, on disk when the block is left, undone where it raises.
+
+        Raises only StoreError. A power cut loses nothing that was committed.
+        """
+        async with self._one_writer:
+            with explained(self.name):
+                async with self._writer.connect() as connection, connection.begin():
+                    yield connection
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+async def open_database(url: str) -> Database:
+    """Open, create or migrate the database of a run, which holds its `run_lock` meanwhile.
+
+    Raises ConfigurationError for a place or URL that cannot be used, StoreError for a database that
+    is damaged, newer than this version, locked or full.
+    """
+    place = find(url)
+    check_place(place)
+    engine = make_engine(place)
+    try:
+        return Database(engine, place, await migrate(engine, place))
+    except BaseException:
+        await engine.dispose()
+        raise
+
+
+async def open_for_reading(url: str) -> Database:
+    """Open an existing database beside a running daemon; nothing in it can be changed.
+
+    Raises as `open_database` does, and StoreError where there is none yet, or of another schema.
+    """
+    place = find(url)
+    found = await _peek(place)
+    if found is None:
+        raise StoreError(
+            f"there is no database of livekit-watchdog at {place.name} yet:"
+            " start `livekit-watchdog run` first, or check `database`"
+        )
+    if found != HEAD:
+        refuse_newer(found, place)
+        raise StoreError(
+            f"the database {place.name} has the older schema {found}, this version needs {HEAD}:"
+            " run `livekit-watchdog db upgrade`"
+        )
+    return Database(make_engine(place, read_only=True), place, MigrationResult(found, found))
+
+
+async def upgrade(url: str) -> MigrationResult:
+    """Create or migrate the database and close it again; refused while a run uses it."""
+    with run_lock(url):
+        database = await open_database(url)
+        await database.close()
+        return database.migration
+
+
+async def current(url: str) -> tuple[str | None, str]:
+    """The schema's revision (None: no database yet) and the one this version works with.
+
+    Creates and changes nothing.
+    """
+    return await _peek(find(url)), HEAD
+
+
+async def check(url: str) -> None:
+    """Say what would keep a run from using this database; creates and changes nothing.
+
+    Raises ConfigurationError or StoreError. An older schema is no fault: a run migrates it.
+    """
+    place = find(url)
+    check_place(place)
+    found = await _peek(place)
+    if found not in (None, HEAD):
+        refuse_newer(found, place)
+
+
+def run_lock(url: str) -> AbstractContextManager[object]:
+    """What a `run` holds for as long as it uses the database: raises DatabaseInUseError on entry.
+
+    Only a file has one: a database in memory is nobody else's.
+    """
+    place = find(url)
+    check_place(place)
+    return nullcontext() if place.path is None else RunLock(place.path)
+
+
+async def _peek(place: Place) -> str | None:
+    """The revision of a database that is left as it is."""
+    check_place(place, to_write=False)
+    with explained(place.name, opening=True):
+        if place.path is not None and not place.path.exists():
+            return None
+        engine = make_engine(place, read_only=True)
+        try:
+            async with engine.connect() as connection:
+                return await read_revision(connection)
+        finally:
+            await engine.dispose()

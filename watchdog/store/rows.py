@@ -1,0 +1,197 @@
+"""Episodes and tick records as rows, and back."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from watchdog.core.model import AgentSpan, Bounds, CloseReason, Episode, Role, TickResult
+from watchdog.core.records import Spend, TickRecord
+from watchdog.store.tables import RING, storable
+
+
+def episode_row(episode: Episode) -> dict[str, Any]:
+    """An episode without its agents."""
+    return {
+        "id": episode.id,
+        "project": episode.project,
+        "room_sid": episode.room_sid,
+        "room_name": episode.room_name,
+        "room_created_at": episode.room_created_at,
+        "empty_timeout": episode.empty_timeout,
+        "departure_timeout": episode.departure_timeout,
+        "person_seen": episode.person_seen,
+        **_bounds_row(episode.bounds),
+        "watched_at_open": episode.watched_at_open,
+        "last_reachable_at": episode.last_reachable_at,
+        "last_probed_at": episode.last_probed_at,
+        "stranded_since": episode.stranded_since,
+        "close_reason": episode.close_reason,
+    }
+
+
+def agent_rows(episode: Episode) -> dict[str, dict[str, Any]]:
+    """The rows of an episode's agents by participant SID."""
+    return {
+        span.participant_sid: {
+            "episode_id": episode.id,
+            "participant_sid": span.participant_sid,
+            "position": position,
+            "identity": span.identity,
+            "agent_name": span.agent_name,
+            "kind": span.kind,
+            "role": span.role,
+            "joined_at": span.joined_at,
+            **_bounds_row(span.bounds),
+        }
+        for position, span in enumerate(episode.agents)
+    }
+
+
+def episode_of(row: RowMapping, agents: tuple[AgentSpan, ...]) -> Episode:
+    """The episode a row and its agents' rows describe."""
+    reason = row["close_reason"]
+    return Episode(
+        id=row["id"],
+        project=row["project"],
+        room_sid=row["room_sid"],
+        room_name=row["room_name"],
+        room_created_at=row["room_created_at"],
+        empty_timeout=row["empty_timeout"],
+        departure_timeout=row["departure_timeout"],
+        person_seen=row["person_seen"],
+        bounds=_bounds_of(row),
+        watched_at_open=row["watched_at_open"],
+        agents=agents,
+        last_reachable_at=row["last_reachable_at"],
+        last_probed_at=row["last_probed_at"],
+        stranded_since=row["stranded_since"],
+        close_reason=None if reason is None else CloseReason(reason),
+    )
+
+
+def agent_of(row: RowMapping) -> AgentSpan:
+    """The agent a row describes."""
+    return AgentSpan(
+        participant_sid=row["participant_sid"],
+        identity=row["identity"],
+        agent_name=row["agent_name"],
+        kind=row["kind"],
+        role=Role(row["role"]),
+        joined_at=row["joined_at"],
+        bounds=_bounds_of(row),
+    )
+
+
+def _bounds_row(bounds: Bounds) -> dict[str, datetime | None]:
+    return {
+        "last_attended_at": bounds.last_attended_at,
+        "first_orphaned_at": bounds.first_orphaned_at,
+        "last_seen_orphaned_at": bounds.last_seen_orphaned_at,
+        "first_gone_at": bounds.first_gone_at,
+    }
+
+
+def _bounds_of(row: RowMapping) -> Bounds:
+    return Bounds(
+        last_attended_at=row["last_attended_at"],
+        first_orphaned_at=row["first_orphaned_at"],
+        last_seen_orphaned_at=row["last_seen_orphaned_at"],
+        first_gone_at=row["first_gone_at"],
+    )
+
+
+def record_row(record: TickRecord, last_good_at: datetime | None) -> dict[str, Any]:
+    """A tick's record in its slot of the project's ring."""
+    return {
+        "project": record.project,
+        "slot": record.number % RING,
+        "number": record.number,
+        "at": record.at,
+        "result": record.result,
+        "message": record.message,
+        "watched_seconds": record.watched_seconds,
+        "blind_seconds": record.blind_seconds,
+        "last_good_at": last_good_at,
+        "seen": _times_text(record.seen),
+        "probed": _times_text(record.probed),
+        "verdicts": _text(dict(record.verdicts)),
+        "exported": _text(
+            {
+                name: [str(spend.low), str(spend.high), str(spend.unverified)]
+                for name, spend in storable_names(record.exported).items()
+            }
+        ),
+    }
+
+
+def record_of(row: RowMapping) -> TickRecord:
+    """The record a row of the journal holds."""
+    return TickRecord(
+        project=row["project"],
+        number=row["number"],
+        at=row["at"],
+        result=TickResult(row["result"]),
+        watched_seconds=row["watched_seconds"],
+        blind_seconds=row["blind_seconds"],
+        message=row["message"],
+        seen=_times_of(row["seen"]),
+        probed=_times_of(row["probed"]),
+        verdicts=json.loads(row["verdicts"]),
+        exported={
+            name: Spend(*(Decimal(amount) for amount in amounts))
+            for name, amounts in json.loads(row["exported"]).items()
+        },
+    )
+
+
+def storable_names(spend: Mapping[str, Spend]) -> dict[str, Spend]:
+    """Spend by the names as stored; what two names share once stored is added up."""
+    result: dict[str, Spend] = {}
+    for name, amount in spend.items():
+        kept = storable(name)
+        result[kept] = result[kept] + amount if kept in result else amount
+    return result
+
+
+def advanced(episode: Episode, seen: datetime | None, probed: datetime | None) -> Episode:
+    """The episode after looks and good probes that stand in tick records only.
+
+    A look that changed nothing saw the episode and every agent then present; a good probe found the
+    room reachable. Neither moves a bound back.
+    """
+    if seen is not None:
+        agents = tuple(
+            span
+            if span.bounds.first_gone_at is not None
+            else replace(span, bounds=_seen(span.bounds, seen))
+            for span in episode.agents
+        )
+        episode = replace(episode, bounds=_seen(episode.bounds, seen), agents=agents)
+    if probed is not None:
+        episode = replace(
+            episode,
+            last_probed_at=max(episode.last_probed_at or probed, probed),
+            last_reachable_at=max(episode.last_reachable_at or probed, probed),
+        )
+    return episode
+
+
+def _seen(bounds: Bounds, at: datetime) -> Bounds:
+    return replace(bounds, last_seen_orphaned_at=max(bounds.last_seen_orphaned_at, at))
+
+
+def _times_text(times: Mapping[str, datetime]) -> str:
+    return _text({storable(key): at.astimezone(UTC).isoformat() for key, at in times.items()})
+
+
+def _times_of(text: str) -> dict[str, datetime]:
+    return {key: datetime.fromisoformat(at) for key, at in json.loads(text).items()}
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)

@@ -1,0 +1,175 @@
+"""The tables, for SQLite and Postgres alike: nothing here that one of the two could not run."""
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeDecorator
+
+RING = 256
+"""Slots of the tick journal per project.
+
+A little over an hour at the default interval, so that an hourly probe is noted anew before the slot
+that held the one before is overwritten, and nothing has to be flushed.
+"""
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_NANO = Decimal(10) ** 9
+_LARGEST = 2**63 - 1
+
+
+def storable(text: str) -> str:
+    """The text as a database keeps it: NUL and lone surrogates become U+FFFD.
+
+    Postgres refuses a NUL, and neither database takes half a surrogate pair; every other character of
+    a room's or a participant's name is kept as it is (T45).
+    """
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+class CleanText(TypeDecorator[str]):
+    """Text of any length and any characters, made storable on the way in."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:  # noqa: ARG002
+        """To the database."""
+        return None if value is None else storable(value)
+
+
+class Utc(TypeDecorator[datetime]):
+    """An aware time, in and out in UTC, to the microsecond; a naive one is refused."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
+        """To the database."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a time zone cannot be stored")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
+        """From the database."""
+        if value is None:
+            return None
+        # SQLite has no time zones: what it gives back is the UTC that went in.
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Usd(TypeDecorator[Decimal]):
+    """US dollars, kept as whole nano-dollars so that sums in SQL are exact; up to 9.2 billion."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: sa.Dialect) -> int | None:  # noqa: ARG002
+        """To the database."""
+        if value is None:
+            return None
+        if not value.is_finite() or abs(value * _NANO) > _LARGEST:
+            raise ValueError(
+                "an amount of money that is not finite, or too large, cannot be stored"
+            )
+        return round(value * _NANO)
+
+    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> Decimal | None:  # noqa: ARG002
+        """From the database."""
+        return None if value is None else Decimal(value) / _NANO
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _bounds() -> list[sa.Column[Any]]:
+    """The four times that enclose a span (A5)."""
+    return [
+        sa.Column("last_attended_at", Utc),
+        sa.Column("first_orphaned_at", Utc, nullable=False),
+        sa.Column("last_seen_orphaned_at", Utc, nullable=False),
+        sa.Column("first_gone_at", Utc),
+    ]
+
+
+episodes = sa.Table(
+    "episodes",
+    metadata,
+    sa.Column("id", CleanText, primary_key=True),
+    sa.Column("project", CleanText, nullable=False),
+    sa.Column("room_sid", CleanText, nullable=False),
+    sa.Column("room_name", CleanText, nullable=False),
+    sa.Column("room_created_at", Utc, nullable=False),
+    # LiveKit's own type is an unsigned 32-bit number, more than an INTEGER of Postgres holds.
+    sa.Column("empty_timeout", sa.BigInteger, nullable=False),
+    sa.Column("departure_timeout", sa.BigInteger, nullable=False),
+    sa.Column("person_seen", sa.Boolean),
+    *_bounds(),
+    sa.Column("watched_at_open", sa.Double, nullable=False),
+    sa.Column("last_reachable_at", Utc),
+    sa.Column("last_probed_at", Utc),
+    sa.Column("stranded_since", Utc),
+    sa.Column("close_reason", CleanText),
+    sa.Index(None, "project", "close_reason"),  # the open ones: close_reason IS NULL
+    sa.Index(None, "project", "room_name"),
+    sa.Index(None, "project", "room_sid"),
+    sa.Index(None, "first_orphaned_at"),
+)
+
+episode_agents = sa.Table(
+    "episode_agents",
+    metadata,
+    sa.Column(
+        "episode_id", CleanText, sa.ForeignKey("episodes.id", ondelete="CASCADE"), primary_key=True
+    ),
+    sa.Column("participant_sid", CleanText, primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),  # in the order they came
+    sa.Column("identity", CleanText, nullable=False),
+    sa.Column("agent_name", CleanText, nullable=False),
+    sa.Column("kind", CleanText, nullable=False),
+    sa.Column("role", CleanText, nullable=False),
+    sa.Column("joined_at", Utc),
+    *_bounds(),
+)
+
+tick_journal = sa.Table(
+    "tick_journal",
+    metadata,
+    sa.Column("project", CleanText, primary_key=True),
+    sa.Column("slot", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("result", CleanText, nullable=False),
+    sa.Column("message", CleanText, nullable=False),
+    sa.Column("watched_seconds", sa.Double, nullable=False),
+    sa.Column("blind_seconds", sa.Double, nullable=False),
+    # Carried from record to record: the last good tick may be older than the ring.
+    sa.Column("last_good_at", Utc),
+    # JSON as text; amounts of money in it are strings.
+    sa.Column("seen", sa.Text, nullable=False),
+    sa.Column("probed", sa.Text, nullable=False),
+    sa.Column("verdicts", sa.Text, nullable=False),
+    sa.Column("exported", sa.Text, nullable=False),
+)
+
+closed_spend = sa.Table(
+    "closed_spend",
+    metadata,
+    sa.Column("project", CleanText, primary_key=True),
+    sa.Column("agent_name", CleanText, primary_key=True),
+    sa.Column("low", Usd, nullable=False),
+    sa.Column("high", Usd, nullable=False),
+    sa.Column("unverified", Usd, nullable=False),
+)
