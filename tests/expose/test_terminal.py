@@ -1,6 +1,7 @@
 """What a person sees: the demo, and the tables of the commands."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -221,6 +222,21 @@ def test_t45_plain_lines_stay_one_line(text):
     assert all(line.isprintable() for line in lines)
 
 
+def test_an_agent_s_leaving_is_not_told_as_if_it_were_still_there():
+    view = orphan(1, room="call-1")
+    (span,) = view.episode.agents
+    left = replace(span, bounds=replace(span.bounds, first_gone_at=at(5)))
+    change = Change(ChangeKind.AGENTS, replace(view.episode, agents=(left,)), "the agents are gone")
+    line = plain(report(1, changes=(change,)))[0]
+    assert line == "12:00:00 ~ call-1: its agents changed  the agents are gone"
+
+
+def test_a_reason_is_not_said_twice():
+    change = closed(1, reason=CloseReason.ROOM_GONE)
+    line = plain(report(1, changes=(replace(change, detail="the room is gone"),)))[0]
+    assert line.count("the room is gone") == 1
+
+
 def test_plain_signs_need_nothing_but_ascii():
     changes = tuple(Change(kind, episode(), "") for kind in ChangeKind)
     assert all(line.isascii() for line in plain(report(1, changes=changes)))
@@ -282,4 +298,8 @@ def test_an_episode_without_a_price_is_unpriced():
 def test_t45_no_name_steers_the_tables(text):
     view = orphan(1, room=text, agent=text, reason=text)
     for renderable in (rooms_table([view]), episode_lines(view.episode, reason=text)):
-        assert all(line.isprintable() for line in shown(renderable).split("\n"))
+        lines = shown(renderable, 2000).split("\n")
+        assert all(line.isprintable() for line in lines)
+        # As it is, and not taken for markup: in the room's name, the agent's and the reason.
+        times = sum(line.count(RoomNames().label(text).strip()) for line in lines)
+        assert times >= 3 or len(text) > 128

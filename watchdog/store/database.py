@@ -1,9 +1,10 @@
 """The database as the rest of the store uses it: opened, migrated, and read or written in transactions."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from typing import Self
+from functools import wraps
+from typing import Any, ParamSpec, Self, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -12,6 +13,36 @@ from watchdog.store.engine import WRITES, Place, check_place, find, make_engine
 from watchdog.store.failures import explained
 from watchdog.store.lock import RunLock
 from watchdog.store.migrate import HEAD, MigrationResult, migrate, read_revision, refuse_newer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def uninterrupted(
+    method: Callable[P, Coroutine[Any, Any, T]],
+) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Carry a transaction through where its caller is cancelled, and only then let the caller go.
+
+    A connection that is cut off in a statement is closed, but Python keeps the statement, and with it
+    SQLite's write lock, until the garbage collector comes by: nobody else could write until then.
+    """
+
+    @wraps(method)
+    async def carried_through(*args: P.args, **kwargs: P.kwargs) -> T:
+        task = asyncio.create_task(method(*args, **kwargs))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            while not task.done():
+                try:
+                    await asyncio.wait([task])
+                except asyncio.CancelledError:
+                    continue  # told twice; the first time is passed on below
+            if not task.cancelled():
+                task.exception()  # the caller has gone: nobody is left to hear of it
+            raise
+
+    return carried_through
 
 
 class Database:

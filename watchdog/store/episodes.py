@@ -18,7 +18,7 @@ from watchdog.core.errors import StoreError
 from watchdog.core.model import AgentSpan, Episode, TickResult
 from watchdog.core.records import ProjectMemory, Spend, TickRecord
 from watchdog.store import statements as sql
-from watchdog.store.database import Database
+from watchdog.store.database import Database, uninterrupted
 from watchdog.store.rows import (
     advanced,
     agent_of,
@@ -106,6 +106,7 @@ class EpisodeStore:
         self._projects: dict[str, _Project] = {}
         self._commits = asyncio.Lock()
 
+    @uninterrupted
     async def load(self, project: str) -> ProjectMemory:
         """What an earlier run left: open episodes with their newest bounds, the last tick, spend."""
         async with self._commits:
@@ -124,6 +125,7 @@ class EpisodeStore:
             closed_spend=closed,
         )
 
+    @uninterrupted
     async def commit(
         self,
         record: TickRecord,
@@ -150,6 +152,7 @@ class EpisodeStore:
             self._projects[record.project] = known
         return rows
 
+    @uninterrupted
     async def open_episodes(self, project: str | None = None) -> tuple[Episode, ...]:
         """The open episodes of one project, or of all, with their newest bounds; oldest first."""
         where = sql.is_open(project)
@@ -157,6 +160,7 @@ class EpisodeStore:
             found = await _read_episodes(connection, sql.select_episodes(where))
             return await _bring_up(connection, found)
 
+    @uninterrupted
     async def episodes_of_room(
         self, project: str, room_name_or_sid: str, limit: int = 20
     ) -> tuple[Episode, ...]:
@@ -166,6 +170,7 @@ class EpisodeStore:
             found = await _read_episodes(connection, statement)
             return await _bring_up(connection, found)
 
+    @uninterrupted
     async def last_ticks(self) -> dict[str, TickRecord]:
         """The newest tick of every project that has had one."""
         async with self._database.reading() as connection:
