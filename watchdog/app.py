@@ -16,6 +16,7 @@ from watchdog.core.classify import DetectionRules
 from watchdog.core.clock import Clock
 from watchdog.core.pricing import PROFILES, Tariff, default_profile, resolve_tariff
 from watchdog.core.report import TickReport
+from watchdog.core.steady import SteadyClock
 from watchdog.daemon.tick import Project, ProjectConfig
 from watchdog.expose.health import HealthState, ReportBoard
 from watchdog.expose.http import build_app, serve
@@ -131,7 +132,8 @@ class Daemon:
         def observe(method: str, code: str, _: Purpose, seconds: float) -> None:
             self.metrics.on_request(name, method, code, seconds)
 
-        gateway = gateway_of(self.settings, settings, self.clock, observe, bucket)
+        clock = SteadyClock(self.clock)
+        gateway = gateway_of(self.settings, settings, clock, observe, bucket)
         tariff = tariff_of(self.settings, settings)
         config = ProjectConfig(
             name, self.poll, tariff, rules_of(self.settings), self.settings.limits.max_drop
@@ -140,7 +142,7 @@ class Daemon:
             config,
             rooms=gateway,
             store=store,
-            clock=self.clock,
+            clock=clock,
             bucket=bucket,
             new_id=new_episode_id,
         )

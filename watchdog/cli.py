@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import warnings
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -35,7 +36,7 @@ from watchdog.printing import (
     tick_line,
 )
 from watchdog.reporting.stored import stored_orphans
-from watchdog.settings import ListenAddress, Settings, load_settings
+from watchdog.settings import Settings, load_settings
 from watchdog.settings.fields import parse_listen
 
 app = typer.Typer(
@@ -63,6 +64,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for program
 
 def main() -> None:
     """Run the command line; every error of ours is one sentence on stderr."""
+    if not sys.warnoptions:
+        # Libraries warn their callers, as of the short secret of `livekit-server --dev`: no operator's matter.
+        warnings.simplefilter("ignore")
     try:
         app(prog_name="livekit-watchdog")
     except WatchdogError as error:
@@ -99,7 +103,10 @@ def run(config: ConfigOption = None) -> None:
 @app.command()
 def once(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """One pass over every project, and what it found."""
+    from watchdog.expose.logs import configure_logging
+
     settings = load_settings(config)
+    configure_logging(settings.log.format, "CRITICAL")  # what it has to say is the command's output
     reports, unpriced = _do(_once(settings))
     if as_json:
         print_json([report_json(report, unpriced[report.project]) for report in reports])
@@ -136,7 +143,12 @@ def demo(
     try:
         address = parse_listen(listen)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--listen") from None
+        raise typer.BadParameter(f"{listen!r} {error}", param_hint="--listen") from None
+    if address is None:
+        raise typer.BadParameter(
+            'the demo is there to be looked at; write it like "127.0.0.1:9779"',
+            param_hint="--listen",
+        )
     console = Console()
     _do(
         scene.demo(
@@ -144,7 +156,7 @@ def demo(
             seconds=seconds,
             speed=speed,
             seed=seed,
-            listen=address or ListenAddress("127.0.0.1", 0),
+            listen=address,
         )
     )
 
@@ -262,18 +274,20 @@ def explain(
     episodes, ticks, store_failure = _do(_history(settings, project, name))
     tariff = _tariffs(settings).get(project)
     if as_json:
-        print_json(explanation_json(finding, failure, episodes, ticks.get(project), tariff))
+        print_json(
+            explanation_json(finding, failure, episodes, ticks.get(project), tariff, store_failure)
+        )
     else:
         show_explanation(
+            project,
             room,
             finding=finding,
             failure=failure,
             episodes=episodes,
             tick=ticks.get(project),
             tariff=tariff,
+            no_history=store_failure,
         )
-        if store_failure:
-            say(f"\nNo history: {store_failure}")
     if failure is not None and not episodes:
         raise typer.Exit(1)
 

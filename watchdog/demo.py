@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import secrets
 import socket
 import tempfile
@@ -126,12 +127,19 @@ def _line_writer(console: Console) -> Callable[[str], None]:
 
 
 def _free_address(wanted: ListenAddress) -> ListenAddress:
-    """The address, or any free port on it: a demo must not fail because the real thing runs beside it."""
+    """The address, or any free port on it: a demo must not fail because the real thing runs beside it.
+
+    Raises WatchdogError for an address that is not this machine's.
+    """
     family = socket.AF_INET6 if ":" in wanted.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((wanted.host, wanted.port))
-        except OSError:
-            return ListenAddress(wanted.host, 0)
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                return ListenAddress(wanted.host, 0)
+            raise WatchdogError(
+                f"cannot listen on {wanted}: {error.strerror or error}; choose another with --listen"
+            ) from error
     return wanted

@@ -113,9 +113,10 @@ async def probe_project(gateway: LiveKitGateway, rules: DetectionRules) -> Probe
 def split_target(target: str, projects: tuple[str, ...]) -> tuple[str, str]:
     """`PROJECT/ROOM`, or `ROOM` alone where there is one project. Room names may hold slashes."""
     project, slash, room = target.partition("/")
-    if slash and project in projects and room:
+    named = bool(slash) and project in projects
+    if named and room:
         return project, room
-    if len(projects) == 1 and target:
+    if len(projects) == 1 and target and not named:
         return projects[0], target
     known = ", ".join(projects)
     raise UnknownTargetError(

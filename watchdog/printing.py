@@ -1,6 +1,7 @@
 """How the commands show what they found: as text for people, as JSON for programs."""
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +23,9 @@ from watchdog.inquiry import SKEW_WORTH_SAYING, ProbeFinding, RoomFinding
 from watchdog.reporting.stored import stored_spend, watched_age
 from watchdog.settings import Settings
 
+PIPE_COLUMNS = 400
+"""The longest name (256 characters) and everything beside it."""
+
 
 def say(text: str) -> None:
     """One line, or several, on standard output."""
@@ -29,8 +33,11 @@ def say(text: str) -> None:
 
 
 def show(what: RenderableType) -> None:
-    """A table or the like on standard output."""
-    Console(soft_wrap=False).print(what)
+    """A table or the like on standard output; what reads it through a pipe gets its lines whole."""
+    console = Console(soft_wrap=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PIPE_COLUMNS
+    console.print(what)
 
 
 def print_json(what: Any) -> None:
@@ -160,6 +167,7 @@ def finding_json(found: ProbeFinding | RoomServiceError) -> dict[str, Any]:
 
 
 def show_explanation(
+    project: str,
     asked: str,
     *,
     finding: RoomFinding | None,
@@ -167,12 +175,16 @@ def show_explanation(
     episodes: tuple[Episode, ...],
     tick: TickRecord | None,
     tariff: Tariff | None,
+    no_history: str = "",
 ) -> None:
-    """What a room is now and why, and its stored episodes, for people."""
+    """What a room is now and why, and its stored episodes, for people.
+
+    `no_history` says why the stored episodes could not be read.
+    """
     if failure is not None:
         say(f"The server could not be asked: {printable(str(failure))}")
     elif finding is not None and (finding.room is None or finding.verdict is None):
-        say(f"The server lists no room {printable(asked)!r}.")
+        say(f'The server of project {project} lists no room "{printable(asked)}".')
     elif finding is not None and finding.room is not None and finding.verdict is not None:
         show(room_lines(finding))
     for episode in episodes:
@@ -180,7 +192,9 @@ def show_explanation(
         spend = stored_spend(episode, tick, tariff) if tariff and not tariff.unpriced else None
         age = watched_age(episode, tick) if episode.is_open and tick else None
         show(episode_lines(episode, age=age, spend=spend))
-    if not episodes:
+    if no_history:
+        say(f"\nNo history: {no_history}")
+    elif not episodes:
         say("\nNo episode of this room is stored: it was never seen orphaned.")
 
 
@@ -212,6 +226,7 @@ def explanation_json(
     episodes: tuple[Episode, ...],
     tick: TickRecord | None,
     tariff: Tariff | None,
+    no_history: str = "",
 ) -> dict[str, Any]:
     """What a room is now and why, and its stored episodes, for programs."""
     now: dict[str, Any] | None = None
@@ -237,6 +252,7 @@ def explanation_json(
     return {
         "now": now,
         "error": str(failure) if failure else None,
+        "history_error": no_history or None,
         "episodes": [
             episode_json(e)
             | {

@@ -10,6 +10,7 @@ from watchdog.core.classify import NO_RULES, DetectionRules
 from watchdog.core.model import Episode, VerdictState
 from watchdog.core.pricing import PROFILES, resolve_tariff
 from watchdog.core.report import OrphanView, TickReport
+from watchdog.core.steady import SteadyClock
 from watchdog.daemon.tick import Project, ProjectConfig
 from watchdog.prices.book import load_book
 from watchdog.rooms.gateway import LiveKitGateway
@@ -47,9 +48,10 @@ class Lab:
     def start(self) -> Project:
         """A watchdog that remembers only what the database does."""
         bucket = TokenBucket(self.per_minute)
+        clock = SteadyClock(self.clock)
         gateway = LiveKitGateway(
             SimulatorApi(self.simulator, KEY, SECRET),
-            clock=self.clock,
+            clock=clock,
             bucket=bucket,
             observe=lambda method, code, *_: self.outcomes.append((method, code)),
         )
@@ -57,7 +59,7 @@ class Lab:
             ProjectConfig("p", self.poll, TARIFF, self.rules),
             rooms=gateway,
             store=EpisodeStore(self.database),
-            clock=self.clock,
+            clock=clock,
             bucket=bucket,
             new_id=lambda: f"ep_{next(self._ids)}",
         )

@@ -1,6 +1,7 @@
 """What an observation may and may not do (T01 to T07, T31 to T40, T51; A1 to A5, A7, A9)."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -169,6 +170,34 @@ async def test_t04_a1_a_partial_list_ends_nothing_and_the_room_resumes_its_episo
         report = await w.ticks(1)
         assert {v.episode.id for v in report.orphans} == ids
         assert w.faults.injected[FaultKind.PARTIAL_LIST] == 1
+
+
+@pytest.mark.rule("A1")
+async def test_a1_a_sid_that_reappears_after_two_lists_without_it_resumes_its_episode():
+    async with lab() as w:
+        for i in range(12):
+            w.call(f"neighbour-{i}")
+        w.strand("r")
+        before = orphan(await w.until_orphaned("r"), "r")
+        await w.ticks(4)
+        hidden = w.world._rooms.pop("r")
+        frame = w.world.frames.pop("r")
+        report = await w.ticks(2)
+        assert orphan(report, "r") is None
+        assert report.changes[-1].episode.close_reason is CloseReason.ROOM_GONE
+        booked = report.spend["support"]
+        w.world._rooms["r"], w.world.frames["r"] = hidden, frame
+        report = await w.ticks(1)
+        after = orphan(report, "r")
+        assert after.episode.id == before.episode.id
+        assert after.age == 7 * w.poll
+        assert report.spend["support"].low >= booked.low
+        report = await w.ticks(3)
+        spent = orphan(report, "r").spend
+        assert report.spend["support"] == spent, "billed once, not once more for its return"
+        w.restart()
+        report = await w.ticks(2)
+        assert orphan(report, "r").episode.id == before.episode.id
 
 
 @pytest.mark.trap("T05")
@@ -451,11 +480,21 @@ async def test_t36_a_server_whose_clock_is_off_ages_nothing(skew):
 @pytest.mark.parametrize("jump", [-86400, -45, 45, 86400])
 async def test_t36_a_jump_of_our_own_clock_ages_nothing(jump):
     async with lab() as w:
-        w.strand("r")
+        w.call("r")
+        await w.tick()
+        w.world.leave("r", "alice")
         await w.until_orphaned("r")
+        await w.ticks(8)
         w.clock.jump_wall(jump)
-        report = await w.ticks(4)
-        assert orphan(report, "r").age == 4 * w.poll
+        report = await w.ticks(8)
+        found = orphan(report, "r")
+        assert found.age == 16 * w.poll
+        assert found.episode.bounds.first_orphaned_at == w.clock.now() - timedelta(seconds=240)
+        # Two to four minutes of 0.0005 a minute, not a day of them.
+        assert Decimal("0.001") < found.spend.low <= found.spend.high < Decimal("0.0023")
+        w.restart()
+        report = await w.ticks(2)
+        assert orphan(report, "r").age == 18 * w.poll
 
 
 @pytest.mark.trap("T37")

@@ -69,6 +69,7 @@ async def test_without_a_fault_the_truth_is_told(
 async def test_an_error_reaches_the_client_with_its_status_and_code(
     simulator: RoomServiceSimulator,
     api: SimulatorApi,
+    *,
     kind: FaultKind,
     status: int,
     code: str,

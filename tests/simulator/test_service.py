@@ -1,5 +1,6 @@
 """The simulated Room Service: scale, what it remembers, and both ways to reach it."""
 
+import asyncio
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 
@@ -16,8 +17,11 @@ from livekit.api import (
 )
 
 from tests.simulator.conftest import KEY, SECRET
-from watchdog.core.budget import TokenBucket
+from watchdog.clocks import SystemClock
+from watchdog.core.budget import Purpose, TokenBucket
+from watchdog.core.classify import classify
 from watchdog.core.errors import RoomUnreachable
+from watchdog.core.model import VerdictState
 from watchdog.rooms.gateway import LiveKitGateway
 from watchdog.simulator.api import SimulatorApi
 from watchdog.simulator.clock import VirtualClock
@@ -56,6 +60,9 @@ async def test_t11_a_kind_that_nobody_knows_yet_comes_through(
     [shown] = (await api.room.list_participants(ListParticipantsRequest(room="r"))).participants
 
     assert shown.kind == 9
+    [room] = (await gateway.list_rooms()).rooms.values()
+    look = await gateway.look(room, Purpose.SWEEP)
+    assert classify(look.participants).state is VerdictState.ATTENDED
 
 
 async def test_http_and_in_process_answer_alike(
@@ -99,6 +106,7 @@ async def test_t28_a_stranded_room_is_listed_and_out_of_reach(
     api: SimulatorApi,
     gateway: LiveKitGateway,
     world: World,
+    *,
     how: Ghost,
     status: int,
     code: str,
@@ -209,6 +217,20 @@ async def test_the_gateway_of_the_daemon_measures_the_skew_over_http(
         await gateway.aclose()
 
     assert listing.clock_skew == pytest.approx(90, abs=1)
+
+
+@pytest.mark.trap("T01")
+async def test_t01_over_http_a_hanging_request_ends_with_the_client_that_gave_it_up():
+    simulator = RoomServiceSimulator(World(SystemClock()), {KEY: SECRET})
+    simulator.faults.add(Fault(FaultKind.HANG, nth=1))
+    async with serve(simulator) as url, LiveKitAPI(url, KEY, SECRET) as client:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await client.room.list_rooms(ListRoomsRequest())
+
+        await client.room.list_rooms(ListRoomsRequest())
+
+    assert sorted(r.status for r in simulator.log) == [0, 200]
 
 
 async def test_a_port_that_is_taken_is_said_to_be(simulator: RoomServiceSimulator):

@@ -10,11 +10,6 @@ from watchdog.simulator.rooms import Ghost, NoSuchRoomError
 from watchdog.simulator.world import CONNECTION_LOSS, World
 
 
-@pytest.fixture
-def world(clock: VirtualClock) -> World:
-    return World(clock)
-
-
 def ended(world: World, sid: str) -> float | None:
     """Seconds from the world's beginning to the room's end."""
     end = world.ledger.rooms[sid].ended_at

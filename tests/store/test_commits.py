@@ -191,9 +191,7 @@ async def test_a_cancelled_commit_is_carried_through_and_leaves_no_lock_behind(
         await asyncio.wait(tasks)
         interrupted = tasks[-1].cancelled()
         assert interrupted == (cancel_at <= statements)
-        cancel_at, reached = -1, cancel_at
         memory = await store.load("main")
-        cancel_at = reached
         assert len(memory.episodes) == cancel_at
         assert len(memory.closed_spend) == cancel_at
         assert memory.last == tick(cancel_at)

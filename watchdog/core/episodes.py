@@ -101,6 +101,59 @@ def close_episode(episode: Episode, at: datetime, reason: CloseReason) -> Episod
     )
 
 
+def reopen_episode(episode: Episode) -> Episode:
+    """The episode of a room that was taken for gone and is listed again: it had never ended (A1)."""
+    end = episode.bounds.first_gone_at
+
+    def resumed(span: AgentSpan) -> AgentSpan:
+        if span.bounds.first_gone_at != end:
+            return span
+        return replace(span, bounds=replace(span.bounds, first_gone_at=None))
+
+    return replace(
+        episode,
+        bounds=replace(episode.bounds, first_gone_at=None),
+        agents=tuple(map(resumed, episode.agents)),
+        close_reason=None,
+    )
+
+
+def shift_episode(episode: Episode, by: timedelta) -> Episode:
+    """The same episode after our clock was set `by`: later than thought, and as long as before."""
+
+    def moved(at: datetime | None) -> datetime | None:
+        return None if at is None else at + by
+
+    def shifted(bounds: Bounds) -> Bounds:
+        return Bounds(
+            moved(bounds.last_attended_at),
+            bounds.first_orphaned_at + by,
+            bounds.last_seen_orphaned_at + by,
+            moved(bounds.first_gone_at),
+        )
+
+    return replace(
+        episode,
+        bounds=shifted(episode.bounds),
+        agents=tuple(replace(s, bounds=shifted(s.bounds)) for s in episode.agents),
+        last_reachable_at=moved(episode.last_reachable_at),
+        last_probed_at=moved(episode.last_probed_at),
+        stranded_since=moved(episode.stranded_since),
+    )
+
+
+def webhook_time(
+    arrived_at: datetime, delay: timedelta, last_attended_at: datetime | None
+) -> datetime:
+    """When what a webhook tells of happened, by our clock (A6).
+
+    Its arrival less its measured delay; the server's own `created_at` only orders events. Never before
+    the last look or webhook that showed a person, and never after it arrived.
+    """
+    at = arrived_at - max(delay, timedelta())
+    return at if last_attended_at is None else min(max(at, last_attended_at), arrived_at)
+
+
 def _all_gone(episode: Episode, at: datetime) -> tuple[AgentSpan, ...]:
     return tuple(s if s.bounds.first_gone_at else _gone(s, at) for s in episode.agents)
 

@@ -6,7 +6,7 @@ in place, for one reason: a project can hold 100,000 rooms of which almost none 
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from watchdog.core.classify import NO_RULES, DetectionRules, classify
 from watchdog.core.counts import STABLE_SECONDS, CountLearner
@@ -53,6 +53,7 @@ class RoomState:
     person_seen: bool = False
     continuous: bool = False
     episode: Episode | None = None
+    unreachable_since: datetime | None = None
     # Missing from so many lists in a row, since then.
     missing: int = 0
     missing_since: datetime | None = None
@@ -100,10 +101,15 @@ class RoomBook:
         state = self._add(room, mono)
         state.reason = "not looked at since the watchdog started"
         state.episode = episode
+        self.note_resumed(episode, mono)
+
+    def note_resumed(self, episode: Episode, mono: float) -> None:
+        """Ask anew about a room whose episode goes on after a gap; its history is the episode's."""
+        state = self.rooms[episode.room_sid]
         state.last_attended_at = episode.bounds.last_attended_at
         state.person_seen = bool(episode.person_seen)
-        self.looks.ask(room.sid, mono)
-        self.looks.probe_at(room.sid, mono)
+        self.looks.ask(episode.room_sid, mono)
+        self.looks.probe_at(episode.room_sid, mono)
 
     def note_list(self, listing: RoomListing, trust: Trust, mono: float) -> list[str]:
         """Take in a list; returns the SIDs of the rooms that are now certainly gone, still in `rooms`.
@@ -115,14 +121,17 @@ class RoomBook:
             for sid in self._missing:
                 self.rooms[sid].missing, self.rooms[sid].missing_since = 0, None
         self._was_suspicious = trust is Trust.SUSPICIOUS
-        for sid in [sid for sid in self._missing if sid in listing.rooms]:
-            self._note_back(sid)
+        back = {sid for sid in self._missing if sid in listing.rooms}
         for sid, room in listing.rooms.items():
             state = self.rooms.get(sid)
             if state is None:
                 self._note_new(room, mono)
             elif state.snapshot is not room:
-                self._note_changed(state, room, mono)
+                # A count proves something only of the list that it stood in.
+                read_at = None if sid in back else self._listed_at
+                self._note_changed(state, room, mono, read_at)
+        for sid in back:
+            self._note_back(sid)
         missing = self.rooms.keys() - listing.rooms.keys()
         gone = [s for s in missing if self._note_missing(s, listing.answered_at, trust)]
         self.snapshots = listing.rooms
@@ -173,6 +182,15 @@ class RoomBook:
             self.looks.probe_at(sid, mono)
         state.episode = episode
 
+    def shift(self, by: timedelta) -> None:
+        """Our wall clock was set `by`: what was noted before was that much later than thought."""
+        for state in self.rooms.values():
+            state.last_attended_at = _moved(state.last_attended_at, by)
+            state.empty_since = _moved(state.empty_since, by)
+            state.missing_since = _moved(state.missing_since, by)
+            state.unreachable_since = _moved(state.unreachable_since, by)
+        self._listed_at = _moved(self._listed_at, by)
+
     def forget(self, sid: str) -> None:
         """Drop a room that is gone."""
         state = self.rooms.pop(sid)
@@ -194,15 +212,18 @@ class RoomBook:
         if room.num_participants == 0:
             self.looks.ask(room.sid, mono, after=_left_to_server(room))
 
-    def _note_changed(self, state: RoomState, room: RoomSnapshot, mono: float) -> None:
+    def _note_changed(
+        self, state: RoomState, room: RoomSnapshot, mono: float, read_at: datetime | None
+    ) -> None:
+        """Take in another snapshot. `read_at` is when the one before was read, if that is known."""
         before, state.snapshot = state.snapshot, room
         was, now = before.num_participants, room.num_participants
         if was == now:
             return
         state.stable_since = None
-        if was > self.explained(state) and not state.count_contradicted and self._listed_at:
+        if was > self.explained(state) and not state.count_contradicted and read_at is not None:
             # The list before this one counted somebody whom no agent explains (A5, A8).
-            proven = self._listed_at - COUNT_LAG
+            proven = read_at - COUNT_LAG
             state.last_attended_at = max(state.last_attended_at or proven, proven)
             state.person_seen = True
         if now <= self.explainable(state):
@@ -318,3 +339,7 @@ def _left_to_server(room: RoomSnapshot) -> float:
     if room.departure_timeout > SELF_CLOSING_TIMEOUT:
         return 0.0
     return float(room.departure_timeout + SELF_CLOSING_MARGIN)
+
+
+def _moved(at: datetime | None, by: timedelta) -> datetime | None:
+    return None if at is None else at + by

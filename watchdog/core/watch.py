@@ -1,7 +1,7 @@
 """Time that was really watched (A9), and lists that can be believed (A1)."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
 
@@ -51,6 +51,10 @@ class Watch:
             good_wall=wall,
             _good_monotonic=monotonic,
         )
+
+    def shifted(self, by: timedelta) -> "Watch":
+        """The same after our wall clock was set `by`."""
+        return replace(self, good_wall=self.good_wall + by) if self.good_wall else self
 
     def suspicious(self, monotonic: float, limit: float) -> "Watch":
         """After a list that must first be agreed with: counted only if it is."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 
 from watchdog.core.model import Episode, Role
 from watchdog.core.names import NameLimit
@@ -36,11 +37,19 @@ class Accounts:
 
     def close(self, episode: Episode, tariff: Tariff, skew: float) -> None:
         """Book an episode that has just ended."""
+        self._book(episode, tariff, skew, Decimal(1))
+
+    def reopen(self, episode: Episode, tariff: Tariff, skew: float) -> None:
+        """Take a booking back: the episode had not ended. It is billed as an open one again."""
+        self._book(episode, tariff, skew, Decimal(-1))
+
+    def _book(self, episode: Episode, tariff: Tariff, skew: float, sign: Decimal) -> None:
         end = episode.bounds.first_gone_at or episode.bounds.last_seen_orphaned_at
         for name, spend in episode_spend(episode, tariff, upto=end, skew=skew).items():
             label = self.names(name)
-            self.closed[label] = self.closed.get(label, Spend()) + spend
-            self.uncommitted[label] = self.uncommitted.get(label, Spend()) + spend
+            change = Spend(spend.low * sign, spend.high * sign, spend.unverified * sign)
+            self.closed[label] = self.closed.get(label, Spend()) + change
+            self.uncommitted[label] = self.uncommitted.get(label, Spend()) + change
 
     def bill(
         self, episodes: Iterable[Episode], tariff: Tariff, upto: datetime, skew: float

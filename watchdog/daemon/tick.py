@@ -12,7 +12,6 @@ from itertools import islice
 
 from watchdog.core.budget import Allotment, Purpose, TokenBucket
 from watchdog.core.classify import NO_RULES, DetectionRules
-from watchdog.core.clock import Clock
 from watchdog.core.errors import (
     CredentialsRejected,
     PermissionMissing,
@@ -21,11 +20,12 @@ from watchdog.core.errors import (
     StoreError,
 )
 from watchdog.core.looks import Question
-from watchdog.core.model import Episode, RoomListing, TickResult, VerdictState
+from watchdog.core.model import RoomListing, TickResult, VerdictState
 from watchdog.core.pricing import Tariff
 from watchdog.core.records import TickRecord
 from watchdog.core.report import TickReport
 from watchdog.core.rooms import RoomBook
+from watchdog.core.steady import SteadyClock
 from watchdog.core.watch import ListTrust, Trust, Watch
 from watchdog.daemon.accounts import Accounts, Bill
 from watchdog.daemon.ports import RoomService, Store
@@ -72,7 +72,7 @@ class Project:
         *,
         rooms: RoomService,
         store: Store,
-        clock: Clock,
+        clock: SteadyClock,
         bucket: TokenBucket,
         new_id: Callable[[], str],
     ) -> None:
@@ -84,7 +84,11 @@ class Project:
         self._allotment = Allotment()
         self._book = RoomBook(config.poll, config.rules)
         self._tracker = EpisodeTracker(
-            config.name, self._book, new_id=new_id, on_close=self._book_closed
+            config.name,
+            self._book,
+            new_id=new_id,
+            on_close=lambda e: self._accounts.close(e, config.tariff, self._book.skew),
+            on_reopen=lambda e: self._accounts.reopen(e, config.tariff, self._book.skew),
         )
         self._trust = ListTrust(config.max_drop)
         self._watch = Watch()
@@ -116,6 +120,7 @@ class Project:
         try:
             if not self._loaded:
                 await self.load()
+            self._follow_clock()
             if this.started < self._quiet_until:
                 this.error = self._refusal
                 return await self._finish(this, TickResult.BACKING_OFF)
@@ -133,6 +138,12 @@ class Project:
         return await self._finish(this, TickResult.SUSPICIOUS if suspicious else TickResult.OK)
 
     # ---- observe --------------------------------------------------------------------------------
+
+    def _follow_clock(self) -> None:
+        """Where the machine's clock was set, move with it everything that is measured on it (T36)."""
+        if jump := self._clock.resync():
+            self._watch = self._watch.shifted(jump)
+            self._tracker.shift(jump, self._clock.monotonic())
 
     async def _observe(self, this: _Pass) -> RoomListing:
         this.count(Purpose.LIST)
@@ -242,9 +253,6 @@ class Project:
     def _watched(self, mono: float) -> float:
         """The watched clock at a moment of this tick."""
         return self._watch.provisional + max(0.0, mono - self._watch_mono)
-
-    def _book_closed(self, episode: Episode) -> None:
-        self._accounts.close(episode, self.config.tariff, self._book.skew)
 
     async def _finish(self, this: _Pass, result: TickResult) -> TickReport:
         """Price what is known, write it, and only then let it be seen."""

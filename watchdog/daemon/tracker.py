@@ -6,9 +6,16 @@ unwritten stays here and goes into the next one.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from watchdog.core.episodes import close_episode, open_episode, seen_empty, seen_orphaned
+from watchdog.core.episodes import (
+    close_episode,
+    open_episode,
+    reopen_episode,
+    seen_empty,
+    seen_orphaned,
+    shift_episode,
+)
 from watchdog.core.errors import RoomServiceError, RoomUnreachable
 from watchdog.core.model import CloseReason, Episode, Look, RoomListing, Verdict, VerdictState
 from watchdog.core.report import Change, ChangeKind
@@ -17,6 +24,8 @@ from watchdog.core.watch import Trust
 
 PROBE_SECONDS = 3600.0
 STRANDED_PROBE_SECONDS = 600.0
+GONE_KEPT = 1000
+"""So many rooms that were taken for gone are remembered, should they be listed again."""
 
 
 @dataclass(slots=True)
@@ -29,7 +38,10 @@ class Unwritten:
 
 
 class EpisodeTracker:
-    """Follows the orphans of one project. `on_close` is told of every episode that ended."""
+    """Follows the orphans of one project.
+
+    `on_close` is told of every episode that ended, `on_reopen` of one whose end was not true.
+    """
 
     def __init__(
         self,
@@ -38,11 +50,14 @@ class EpisodeTracker:
         *,
         new_id: Callable[[], str],
         on_close: Callable[[Episode], None],
+        on_reopen: Callable[[Episode], None],
     ) -> None:
         self._project = project
         self._book = book
         self._new_id = new_id
         self._on_close = on_close
+        self._on_reopen = on_reopen
+        self._gone: dict[str, Episode] = {}
         self._open: dict[str, Episode] = {}
         self._changes: list[Change] = []
         self.unwritten = Unwritten()
@@ -58,6 +73,16 @@ class EpisodeTracker:
             self._open[episode.room_sid] = episode
             self._book.resume(episode, mono)
 
+    def shift(self, by: timedelta, mono: float) -> None:
+        """Our wall clock was set `by`: the open episodes keep their lengths, on the new clock."""
+        self._book.shift(by)
+        for episode in list(self._open.values()):
+            shifted = shift_episode(episode, by)
+            self._set(shifted, mono)
+            self.unwritten.episodes[shifted.id] = shifted
+        self.unwritten.seen.clear()
+        self.unwritten.probed.clear()
+
     def take_changes(self) -> tuple[Change, ...]:
         """What happened since this was last asked."""
         changes, self._changes = tuple(self._changes), []
@@ -69,8 +94,15 @@ class EpisodeTracker:
             state = self._book.rooms[sid]
             if state.episode is not None:
                 since = state.missing_since or listing.answered_at
-                self._close(state.episode, since, CloseReason.ROOM_GONE, "the room is gone", mono)
+                closed = self._close(
+                    state.episode, since, CloseReason.ROOM_GONE, "the room is gone", mono
+                )
+                self._gone[sid] = closed
+                if len(self._gone) > GONE_KEPT:
+                    del self._gone[next(iter(self._gone))]
             self._book.forget(sid)
+        for sid in [sid for sid in self._gone if sid in listing.rooms]:
+            self._reopen(self._gone.pop(sid), mono)
 
     def note_look(self, look: Look, mono: float, watched: float) -> None:
         """Take in a good look. `watched` is the project's watched clock now."""
@@ -98,23 +130,37 @@ class EpisodeTracker:
         state = self._book.rooms.get(sid)
         if state is None or state.episode is None:
             return
-        episode = state.episode
-        self._book.looks.probe_at(
-            sid, mono + (PROBE_SECONDS if error is None else STRANDED_PROBE_SECONDS)
-        )
         if error is None:
-            was_stranded = episode.stranded_since is not None
-            episode = replace(
-                episode, last_probed_at=asked_at, last_reachable_at=asked_at, stranded_since=None
-            )
-            if was_stranded:
-                self._keep(episode, ChangeKind.REACHABLE, "its node answers again", mono)
+            state.unreachable_since = None
+            self._book.looks.probe_at(sid, mono + PROBE_SECONDS)
+            self._note_reachable(state.episode, asked_at, mono)
+            return
+        pause = STRANDED_PROBE_SECONDS
+        if isinstance(error, RoomUnreachable) and state.episode.stranded_since is None:
+            if state.unreachable_since is None:
+                # A room that has just closed answers the same. It will be asked again only if later
+                # lists still name it.
+                state.unreachable_since = asked_at
+                pause = 0.0
             else:
-                self._set(episode, mono)
-                self.unwritten.probed[episode.id] = asked_at
-        elif isinstance(error, RoomUnreachable) and episode.stranded_since is None:
-            episode = replace(episode, last_probed_at=asked_at, stranded_since=asked_at)
-            self._keep(episode, ChangeKind.STRANDED, str(error), mono)
+                episode = replace(
+                    state.episode,
+                    last_probed_at=asked_at,
+                    stranded_since=state.unreachable_since,
+                )
+                self._keep(episode, ChangeKind.STRANDED, str(error), mono)
+        self._book.looks.probe_at(sid, mono + pause)
+
+    def _note_reachable(self, episode: Episode, asked_at: datetime, mono: float) -> None:
+        was_stranded = episode.stranded_since is not None
+        episode = replace(
+            episode, last_probed_at=asked_at, last_reachable_at=asked_at, stranded_since=None
+        )
+        if was_stranded:
+            self._keep(episode, ChangeKind.REACHABLE, "its node answers again", mono)
+        else:
+            self._set(episode, mono)
+            self.unwritten.probed[episode.id] = asked_at
 
     def _note_orphaned(
         self, state: RoomState, look: Look, verdict: Verdict, mono: float, watched: float
@@ -143,14 +189,22 @@ class EpisodeTracker:
             self._set(episode, mono)
             self.unwritten.seen[episode.id] = look.asked_at
 
+    def _reopen(self, closed: Episode, mono: float) -> None:
+        """A SID is never used again: this room had only been missing from lists (A1)."""
+        episode = reopen_episode(closed)
+        self._keep(episode, ChangeKind.OPENED, "the room is listed again", mono)
+        self._book.note_resumed(episode, mono)
+        self._on_reopen(closed)
+
     def _close(
         self, episode: Episode, at: datetime, reason: CloseReason, detail: str, mono: float
-    ) -> None:
+    ) -> Episode:
         closed = close_episode(episode, at, reason)
         self._keep(closed, ChangeKind.CLOSED, detail, mono)
         del self._open[closed.room_sid]
         self._book.note_episode(closed.room_sid, None, mono)
         self._on_close(closed)
+        return closed
 
     def _keep(self, episode: Episode, kind: ChangeKind, detail: str, mono: float) -> None:
         self._set(episode, mono)

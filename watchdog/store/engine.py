@@ -1,6 +1,7 @@
 """The database the operator named: is it usable, and how its connections are set up."""
 
 import os
+import sqlite3
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,12 +123,13 @@ def _may(path: Path, mode: int) -> bool:
 
 
 def make_engine(place: Place, *, read_only: bool = False) -> AsyncEngine:
-    """An engine whose every connection is set up and checked; nothing is connected yet."""
+    """An engine whose every connection is set up and checked. Raises ConfigurationError."""
     options: dict[str, Any] = {"hide_parameters": True}  # room names can hold phone numbers
     if place.in_memory:
         options["poolclass"] = StaticPool  # one connection, or each would see a database of its own
     elif not place.is_sqlite:
         options["pool_pre_ping"] = True
+        options["execution_options"] = {"postgresql_readonly": read_only}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", SAWarning)  # how an unknown option is reported
@@ -142,8 +144,18 @@ def make_engine(place: Place, *, read_only: bool = False) -> AsyncEngine:
             f"`database` {place.name} has options that are not understood: {FORMS}"
         ) from None
     if place.is_sqlite:
+        _try_to_open(place, read_only=read_only)
         _set_up_sqlite(engine, place, read_only=read_only)
     return engine
+
+
+def _try_to_open(place: Place, *, read_only: bool) -> None:
+    """Fail here and now where the file cannot be opened: the driver would leave a thread behind."""
+    if place.path is None:
+        return
+    mode = place.url.query.get("mode", "ro" if read_only else "rwc")
+    with explained(place.name, opening=True):
+        sqlite3.connect(f"{place.path.as_uri()}?mode={mode}", uri=True).close()
 
 
 def _set_up_sqlite(engine: AsyncEngine, place: Place, *, read_only: bool) -> None:

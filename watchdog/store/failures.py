@@ -37,6 +37,13 @@ def explained(database: str, *, opening: bool = False) -> Iterator[None]:
         raise
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise _explain(error, database, opening=opening) from error
+    except TypeError as error:
+        if not opening:
+            raise
+        # Drivers take the URL's options as arguments of a function, and this is how they refuse one.
+        raise ConfigurationError(
+            f"`database` {database} has options that are not understood: remove what follows the ?"
+        ) from error
     except (ValueError, KeyError, ArithmeticError) as error:
         raise StoreError(
             f"the database {database} holds, or was given, a value that this version cannot handle:"
@@ -85,7 +92,8 @@ def _explain(error: Exception, database: str, *, opening: bool) -> WatchdogError
         return place(
             f"the database {database} cannot be used ({cause}): change `database` or what stands there"
         )
-    return StoreError(f"the database {database} failed: {cause}")
+    cure = "; check `database`, and that its server can be reached" if opening else ""
+    return StoreError(f"the database {database} failed: {cause}{cure}")
 
 
 def _cause(error: Exception) -> str | BaseException:

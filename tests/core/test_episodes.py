@@ -1,0 +1,136 @@
+"""Bounds: what one observation may and may not move (A5, A6, A7)."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watchdog.core.classify import classify
+from watchdog.core.episodes import (
+    close_episode,
+    open_episode,
+    seen_empty,
+    seen_orphaned,
+    shift_episode,
+    webhook_time,
+)
+from watchdog.core.model import CloseReason, Look, ParticipantSnapshot, RoomSnapshot
+
+T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ROOM = RoomSnapshot("RM_1", "r", T0)
+
+
+def at(seconds: float) -> datetime:
+    return T0 + timedelta(seconds=seconds)
+
+
+def look(asked: float, *sids: str, took: float = 1.0) -> Look:
+    agents = tuple(ParticipantSnapshot(s, f"agent-{s}", kind="AGENT") for s in sids)
+    return Look("RM_1", at(asked), at(asked + took), agents)
+
+
+def opened(asked: float, *sids: str, attended: float | None = None):
+    first = look(asked, *sids)
+    return open_episode(
+        "ep",
+        "p",
+        ROOM,
+        first,
+        classify(first.participants),
+        last_attended_at=None if attended is None else at(attended),
+        person_seen=None,
+        watched=0.0,
+    )
+
+
+def seen(episode, asked: float, *sids: str):
+    again = look(asked, *sids)
+    return seen_orphaned(episode, again, classify(again.participants))
+
+
+@pytest.mark.rule("A5")
+def test_a5_a_lower_bound_takes_the_asking_and_an_upper_bound_the_answer():
+    episode = opened(10, "PA_1", attended=0)
+    assert episode.bounds.last_attended_at == at(0)
+    assert episode.bounds.first_orphaned_at == at(11)
+    assert episode.bounds.last_seen_orphaned_at == at(10)
+    assert episode.bounds.first_gone_at is None
+
+
+@pytest.mark.rule("A5")
+def test_a5_another_look_moves_only_last_seen_and_calls_nothing_changed():
+    episode, changed = seen(opened(10, "PA_1"), 70, "PA_1")
+    assert not changed
+    assert episode.bounds.first_orphaned_at == at(11)
+    assert episode.bounds.last_seen_orphaned_at == at(70)
+    assert episode.agents[0].bounds.last_seen_orphaned_at == at(70)
+
+
+@pytest.mark.rule("A5")
+def test_a5_an_agent_that_leaves_and_one_that_comes_have_bounds_of_their_own():
+    episode, changed = seen(opened(10, "PA_1"), 70, "PA_2")
+    assert changed
+    gone, newcomer = episode.agents
+    assert gone.bounds.first_gone_at == at(71)
+    assert gone.bounds.last_seen_orphaned_at == at(10)
+    assert newcomer.bounds.last_attended_at == at(10), "it was not there at the look before"
+    assert newcomer.bounds.first_orphaned_at == at(71)
+
+
+@pytest.mark.rule("A1")
+def test_a1_an_agent_missing_from_one_answer_and_back_had_never_left():
+    episode, _ = seen(opened(10, "PA_1", "PA_2"), 70, "PA_1")
+    episode, changed = seen(episode, 130, "PA_1", "PA_2")
+    assert changed
+    assert [s.participant_sid for s in episode.agents] == ["PA_1", "PA_2"]
+    assert all(s.bounds.first_gone_at is None for s in episode.agents)
+    assert episode.agents[1].bounds.first_orphaned_at == at(11)
+
+
+@pytest.mark.rule("A7")
+def test_a7_empty_ends_the_agents_and_not_the_episode():
+    episode, changed = seen_empty(opened(10, "PA_1"), at(80))
+    assert changed
+    assert episode.is_open
+    assert episode.present_agents == ()
+    assert seen_empty(episode, at(90)) == (episode, False)
+
+
+@pytest.mark.rule("A7")
+def test_a7_closing_closes_every_agent_that_was_still_there():
+    episode, _ = seen(opened(10, "PA_1"), 70, "PA_2")
+    closed = close_episode(episode, at(100), CloseReason.ROOM_GONE)
+    assert not closed.is_open
+    assert closed.bounds.first_gone_at == at(100)
+    assert [s.bounds.first_gone_at for s in closed.agents] == [at(71), at(100)]
+
+
+@pytest.mark.rule("A5")
+def test_a5_an_end_never_lies_before_the_last_sight():
+    closed = close_episode(opened(10, "PA_1"), at(-50), CloseReason.ROOM_GONE)
+    assert closed.bounds.first_gone_at == closed.bounds.last_seen_orphaned_at
+
+
+@given(st.floats(-90_000, 90_000))
+def test_a_clock_that_was_set_changes_no_length(seconds):
+    by = timedelta(seconds=seconds)
+    episode, _ = seen(opened(10, "PA_1", attended=0), 70, "PA_2")
+    moved = shift_episode(episode, by)
+    assert moved.bounds.first_orphaned_at - episode.bounds.first_orphaned_at == by
+    for before, after in zip(episode.agents, moved.agents, strict=True):
+        assert after.bounds.first_orphaned_at - before.bounds.first_orphaned_at == by
+        assert after.joined_at == before.joined_at, "the server's clock was not set"
+    assert shift_episode(moved, -by) == episode
+
+
+@pytest.mark.rule("A6")
+def test_a6_a_webhooks_time_is_its_arrival_less_its_measured_delay():
+    assert webhook_time(at(100), timedelta(seconds=3), None) == at(97)
+    assert webhook_time(at(100), timedelta(seconds=-3), None) == at(100)
+
+
+@pytest.mark.rule("A6")
+def test_a6_a_webhooks_time_is_never_before_the_last_look_that_showed_a_person():
+    assert webhook_time(at(100), timedelta(seconds=30), at(90)) == at(90)
+    assert webhook_time(at(100), timedelta(seconds=30), at(120)) == at(100)
