@@ -7,7 +7,7 @@ TESTS  ?= tests
 LOCKS  := requirements/run.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check lock wheel clean
+.PHONY: help setup demo test test-slow check lock picture wheel clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,9 @@ lock: $(STAMP)  ## compile requirements/*.txt anew from pyproject.toml
 	  pyproject.toml --output-file requirements/run.txt
 	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --constraint requirements/run.txt pyproject.toml --group dev --output-file requirements/dev.txt
+
+picture: $(STAMP)  ## draw docs/demo.svg anew
+	$(PY) docs/make_demo_picture.py
 
 wheel: $(STAMP)  ## build the wheel into dist/
 	$(PY) -m build --wheel --no-isolation --outdir dist .

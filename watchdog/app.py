@@ -181,6 +181,9 @@ class Daemon:
         self._running.add(task)
         try:
             await self.tick(project)
+        except asyncio.CancelledError:
+            # Only `_settle` cancels; handed on, the scheduler would log it as a fault.
+            log.info("tick cut off by the stop", project=project.config.name)
         except Exception:
             # A fault of ours: said with its traceback, and the next tick tries again. Liveness ends
             # when no tick comes through any more.

@@ -18,7 +18,7 @@ from watchdog.core.clock import Clock
 from watchdog.core.errors import WatchdogError
 from watchdog.core.report import TickReport
 from watchdog.expose.terminal import DemoView, PlainView
-from watchdog.settings import ListenAddress, load_settings
+from watchdog.settings import ListenAddress, Settings, load_settings
 from watchdog.simulator.http import serve
 from watchdog.simulator.script import Storyteller
 from watchdog.simulator.service import RoomServiceSimulator
@@ -71,6 +71,21 @@ async def simulate(
         await stop.wait()
 
 
+def demo_settings(url: str, key: str, secret: str, scratch: Path) -> Settings:
+    """The demo's configuration: nothing of the user's is read, and nothing is kept."""
+    return load_settings(
+        environ={
+            "LIVEKIT_URL": url,
+            "LIVEKIT_API_KEY": key,
+            "LIVEKIT_API_SECRET": secret,
+            "WATCHDOG_DATABASE": f"sqlite+aiosqlite:///{scratch}/demo.db",
+            "WATCHDOG_POLL_INTERVAL": DEMO_POLL,
+            "WATCHDOG_PRICES__PROFILE": "cloud-hosted",
+        },
+        cwd=scratch,
+    )
+
+
 async def demo(
     console: Console, *, seconds: float | None, speed: float, seed: int, listen: ListenAddress
 ) -> None:
@@ -81,26 +96,22 @@ async def demo(
     key, secret = "demo", secrets.token_hex(24)
     with tempfile.TemporaryDirectory(prefix="livekit-watchdog-demo-") as scratch:
         async with simulated(clock, rooms=DEMO_ROOMS, seed=seed, key=key, secret=secret) as url:
-            settings = load_settings(
-                environ={
-                    "LIVEKIT_URL": url,
-                    "LIVEKIT_API_KEY": key,
-                    "LIVEKIT_API_SECRET": secret,
-                    "WATCHDOG_DATABASE": f"sqlite+aiosqlite:///{scratch}/demo.db",
-                    "WATCHDOG_POLL_INTERVAL": DEMO_POLL,
-                    "WATCHDOG_PRICES__PROFILE": "cloud-hosted",
-                },
-                cwd=Path(scratch),
-            )
+            settings = demo_settings(url, key, secret, Path(scratch))
             async with (
                 opened_daemon(settings, clock) as daemon,
                 served(daemon, _free_address(listen)) as base,
             ):
                 urls = [f"{base}/metrics", f"{base}/"]
                 view = (
-                    DemoView(console, project="default", speed=speed, urls=urls)
+                    DemoView(
+                        console,
+                        project="default",
+                        speed=speed,
+                        urls=urls,
+                        unpriced=daemon.unpriced,
+                    )
                     if console.is_terminal
-                    else PlainView(_line_writer(console))
+                    else PlainView(_line_writer(console), unpriced=daemon.unpriced)
                 )
                 if not console.is_terminal:
                     console.print(

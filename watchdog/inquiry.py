@@ -2,12 +2,12 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import timedelta
 
 from watchdog.core.budget import Purpose
 from watchdog.core.classify import DetectionRules, classify
 from watchdog.core.errors import RoomServiceError, WatchdogError
 from watchdog.core.model import RoomListing, RoomSnapshot, Verdict, VerdictState
+from watchdog.expose.formats import duration
 from watchdog.rooms.gateway import LiveKitGateway
 
 SKEW_WORTH_SAYING = 5.0
@@ -69,8 +69,8 @@ def _server_closes(room: RoomSnapshot, verdict: Verdict) -> str:
     if verdict.state is VerdictState.ATTENDED:
         return "never while a person is there"
     return (
-        f"{timedelta(seconds=room.departure_timeout)} after the last departure of anyone, or, if no "
-        f"person ever joined, {timedelta(seconds=room.empty_timeout)} after the room's creation"
+        f"{duration(room.departure_timeout)} after the last departure of anyone, or, if no "
+        f"person ever joined, {duration(room.empty_timeout)} after the room's creation"
     )
 
 

@@ -124,6 +124,27 @@ def test_a_clock_that_was_set_changes_no_length(seconds):
     assert shift_episode(moved, -by) == episode
 
 
+@pytest.mark.trap("T10")
+def test_t10_an_avatar_goes_by_the_name_of_the_agent_it_publishes_for():
+    agent = ParticipantSnapshot("PA_1", "agent-1", kind="AGENT", agent_name="coach")
+    avatar = ParticipantSnapshot("PA_2", "tavus", kind="AGENT", on_behalf_of="agent-1")
+    first = Look("RM_1", at(0), at(1), (avatar, agent))
+    episode = open_episode(
+        "ep",
+        "p",
+        ROOM,
+        first,
+        classify(first.participants),
+        last_attended_at=None,
+        person_seen=None,
+        watched=0.0,
+    )
+    assert [(s.role, s.agent_name) for s in episode.agents] == [
+        ("avatar", "coach"),
+        ("agent", "coach"),
+    ]
+
+
 @pytest.mark.rule("A6")
 def test_a6_a_webhooks_time_is_its_arrival_less_its_measured_delay():
     assert webhook_time(at(100), timedelta(seconds=3), None) == at(97)

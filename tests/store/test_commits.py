@@ -124,6 +124,19 @@ async def test_a_tick_that_sees_the_episode_anew_needs_no_flush(store: EpisodeSt
     assert (await store.load("main")).episodes == (seen_at(one, 4000),)
 
 
+async def test_what_its_row_says_already_is_not_flushed(store: EpisodeStore) -> None:
+    one = episode("E1")
+    await store.commit(tick(1), [one], {})
+    await store.commit(tick(2, seen={"E1": 30}, probed={"E1": 30}), [], {})
+    later = replace(
+        seen_at(one, 45), person_seen=True, last_probed_at=at(40), last_reachable_at=at(40)
+    )
+    await store.commit(tick(3, seen={"E1": 45}), [later], {})
+    for number in (2 + RING, 3 + RING):
+        assert await store.commit(tick(number), [], {}) == 1
+    assert (await store.load("main")).episodes == (later,)
+
+
 async def test_a_slot_skipped_by_the_numbering_does_not_lose_what_it_held(
     store: EpisodeStore,
 ) -> None:

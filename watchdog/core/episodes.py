@@ -51,7 +51,7 @@ def open_episode(
         person_seen=person_seen,
         bounds=bounds,
         watched_at_open=watched,
-        agents=tuple(_span(a, bounds) for a in _agents(verdict)),
+        agents=tuple(_span(a, _name(a, verdict), bounds) for a in _agents(verdict)),
     )
 
 
@@ -72,7 +72,8 @@ def seen_orphaned(episode: Episode, look: Look, verdict: Verdict) -> tuple[Episo
             agents.append(span)
     for newcomer in here.values():
         absent = episode.bounds.last_seen_orphaned_at
-        agents.append(_span(newcomer, Bounds(absent, look.answered_at, look.asked_at)))
+        bounds = Bounds(absent, look.answered_at, look.asked_at)
+        agents.append(_span(newcomer, _name(newcomer, verdict), bounds))
         changed = True
     bounds = episode.bounds
     bounds = replace(bounds, last_seen_orphaned_at=max(bounds.last_seen_orphaned_at, look.asked_at))
@@ -162,9 +163,19 @@ def _agents(verdict: Verdict) -> tuple[Assessment, ...]:
     return verdict.of_role(Role.AGENT, Role.AVATAR)
 
 
-def _span(assessment: Assessment, bounds: Bounds) -> AgentSpan:
+def _name(assessment: Assessment, verdict: Verdict) -> str:
+    """An agent's name; an avatar without one goes by the agent it publishes for."""
     p = assessment.participant
-    return AgentSpan(p.sid, p.identity, agent_name(p), p.kind, assessment.role, p.joined_at, bounds)
+    if assessment.role is Role.AVATAR and not p.agent_name:
+        for other in verdict.of_role(Role.AGENT):
+            if other.participant.identity == p.on_behalf_of:
+                return agent_name(other.participant)
+    return agent_name(p)
+
+
+def _span(assessment: Assessment, name: str, bounds: Bounds) -> AgentSpan:
+    p = assessment.participant
+    return AgentSpan(p.sid, p.identity, name, p.kind, assessment.role, p.joined_at, bounds)
 
 
 def _seen(span: AgentSpan, look: Look) -> AgentSpan:

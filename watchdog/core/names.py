@@ -12,7 +12,8 @@ OTHER = "_other"
 def agent_name(participant: ParticipantSnapshot) -> str:
     """LiveKit's attribute first; else `agent` for the default identity `agent-<job id>` (T41)."""
     if participant.agent_name:
-        return participant.agent_name
+        # NUL cannot be stored everywhere; a name must not change over a restart (T45).
+        return participant.agent_name.replace("\0", "\ufffd")
     return "agent" if participant.identity.startswith("agent-") else UNNAMED
 
 

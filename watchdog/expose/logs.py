@@ -50,18 +50,22 @@ def configure_logging(
         structlog.processors.format_exc_info,
         _harmless,
     ]
-    renderer: Processor = (
-        structlog.processors.JSONRenderer()
+    renderers: list[Processor] = (
+        [_in_order, structlog.processors.JSONRenderer()]
         if as_json
-        else structlog.dev.ConsoleRenderer(
-            colors=is_terminal, pad_event_to=24, exception_formatter=structlog.dev.plain_traceback
-        )
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=is_terminal,
+                pad_event_to=24,
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        ]
     )
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
     root = logging.getLogger()
@@ -155,6 +159,12 @@ def _log_change(
         age_seconds=round(age, 1),
         **({"reason": episode.close_reason.value} if episode.close_reason else {}),
     )
+
+
+def _in_order(_: Any, __: str, event: EventDict) -> MutableMapping[str, Any]:
+    """When, how bad and what, before everything else: that is how a line is read."""
+    first = {key: event[key] for key in ("timestamp", "level", "event") if key in event}
+    return {**first, **event}
 
 
 def _harmless(_: Any, __: str, event: EventDict) -> MutableMapping[str, Any]:

@@ -62,11 +62,11 @@ def rooms_table(
     table = Table(box=None, expand=narrow, padding=(0, 2, 0, 0), header_style="bold")
     if not narrow:
         table.add_column("project")
-    table.add_column("room", no_wrap=narrow, overflow="ellipsis" if narrow else "fold", ratio=4)
+    table.add_column("room", no_wrap=narrow, overflow="ellipsis" if narrow else "fold", ratio=3)
     table.add_column("agent", no_wrap=narrow, overflow="ellipsis" if narrow else "fold", ratio=3)
     table.add_column("alone for", justify="right", no_wrap=True)
     table.add_column("spend, low to high", justify="right", no_wrap=True)
-    table.add_column("why", no_wrap=narrow, overflow="ellipsis" if narrow else "fold", ratio=2)
+    table.add_column("why", no_wrap=narrow, overflow="ellipsis" if narrow else "fold", ratio=4)
     oldest = sorted(orphans, key=lambda view: -view.age)
     shown = oldest if limit is None or len(oldest) <= limit else oldest[: max(0, limit - 1)]
     for view in shown:

@@ -174,7 +174,7 @@ def _set_up_sqlite(engine: AsyncEngine, place: Place, *, read_only: bool) -> Non
 
     @event.listens_for(engine.sync_engine, "connect")
     def connected(connection: Any, _record: Any) -> None:
-        # The driver must not begin transactions by itself: it would leave DDL outside of them.
+        # Transactions begin where `begun` below says, DDL included, never where the driver would.
         connection.isolation_level = None
         cursor = connection.cursor()
         for pragma, setting in wanted.items():

@@ -52,22 +52,9 @@ class _Stored:
     probed: _Note | None = None
 
     def note(self, record: TickRecord) -> None:
-        """Remember what a record says of this episode, where its row does not say as much."""
-        self.seen = _later(
-            self.seen, record, record.seen.get(self.episode.id), _row_seen(self.episode)
-        )
-        self.probed = _later(
-            self.probed, record, record.probed.get(self.episode.id), _row_probed(self.episode)
-        )
-
-    def wrote(self, episode: Episode) -> None:
-        """The row now says this; notes it has caught up with are dropped."""
-        self.episode = episode
-        if self.seen is not None and self.seen.at <= _row_seen(episode):
-            self.seen = None
-        probed = _row_probed(episode)
-        if self.probed is not None and probed is not None and self.probed.at <= probed:
-            self.probed = None
+        """Remember what a record says of this episode."""
+        self.seen = _later(self.seen, record, record.seen.get(self.episode.id))
+        self.probed = _later(self.probed, record, record.probed.get(self.episode.id))
 
     def current(self) -> Episode:
         """The episode as of the newest record."""
@@ -178,21 +165,8 @@ class EpisodeStore:
             return {row["project"]: record_of(row) for row in rows}
 
 
-def _row_seen(row: Episode) -> datetime:
-    return row.bounds.last_seen_orphaned_at
-
-
-def _row_probed(row: Episode) -> datetime | None:
-    """The newest good probe that the row takes account of in both of its times."""
-    if row.last_probed_at is None or row.last_reachable_at is None:
-        return None
-    return min(row.last_probed_at, row.last_reachable_at)
-
-
-def _later(
-    note: _Note | None, record: TickRecord, at: datetime | None, known: datetime | None
-) -> _Note | None:
-    if at is None or (known is not None and at <= known) or (note is not None and at < note.at):
+def _later(note: _Note | None, record: TickRecord, at: datetime | None) -> _Note | None:
+    if at is None or (note is not None and at < note.at):
         return note
     return _Note(record.number, at)
 
@@ -209,7 +183,7 @@ def _remember(known: _Project, record: TickRecord, written: Iterable[Episode]) -
         if not episode.is_open:
             known.open.pop(episode.id, None)
             continue
-        known.open.setdefault(episode.id, _Stored(episode)).wrote(episode)
+        known.open.setdefault(episode.id, _Stored(episode)).episode = episode
     for key in record.seen.keys() | record.probed.keys():
         if key in known.open:
             known.open[key].note(record)
