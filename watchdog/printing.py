@@ -24,7 +24,7 @@ from watchdog.reporting.stored import stored_spend, watched_age
 from watchdog.settings import Settings
 
 PIPE_COLUMNS = 400
-"""The longest name (256 characters) and everything beside it."""
+"""Room for the longest names and everything beside them."""
 
 
 def say(text: str) -> None:

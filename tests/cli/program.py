@@ -51,7 +51,11 @@ def environment(**variables: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("LIVEKIT_", "WATCHDOG_", "COV", "PYTHONWARNINGS", "COLUMNS"))
     }
-    return kept | {"PYTHONPATH": str(ROOT), "NO_PROXY": "*", "PYTHONDONTWRITEBYTECODE": "1"} | variables
+    return (
+        kept
+        | {"PYTHONPATH": str(ROOT), "NO_PROXY": "*", "PYTHONDONTWRITEBYTECODE": "1"}
+        | variables
+    )
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,8 @@ class Program:
         other.environment = {name: value for name, value in merged.items() if value}
         return other
 
-    def __call__(self, *arguments: str) -> Result:
-        """Run a command to its end."""
+    def __call__(self, *arguments: str, before: Callable[[], None] | None = None) -> Result:
+        """Run a command to its end; `before` is done in its process."""
         done = subprocess.run(
             [sys.executable, "-m", "watchdog", *arguments],
             cwd=self.directory,
@@ -96,6 +100,7 @@ class Program:
             text=True,
             timeout=PATIENCE,
             check=False,
+            preexec_fn=before,
         )
         return Result(done.returncode, done.stdout, done.stderr)
 

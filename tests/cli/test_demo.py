@@ -33,9 +33,8 @@ def test_it_serves_its_metrics_meanwhile(bare):
         url = found[0]
         running.eventually(
             lambda: (
-                sample(f"{url}/metrics", "rooms", project="default", verdict="orphaned") or 0
+                (sample(f"{url}/metrics", "rooms", project="default", verdict="orphaned") or 0) >= 1
             )
-            >= 1
         )
         assert get(f"{url}/readyz").status == 200
         assert "livekit" in get(f"{url}/").text.lower()
@@ -62,9 +61,7 @@ def test_a_port_in_use_is_no_obstacle(bare):
 
 @pytest.mark.parametrize(("columns", "lines"), [(80, 24), (120, 40)])
 def test_on_a_terminal_it_draws_and_leaves_it_as_it_was(bare, columns, lines):
-    terminal = Terminal(
-        bare, "demo", "--seconds", "5", *ANY_PORT, columns=columns, lines=lines
-    )
+    terminal = Terminal(bare, "demo", "--seconds", "5", *ANY_PORT, columns=columns, lines=lines)
     try:
         assert terminal.read_to_end() == 0
         for part in ("LiveKit agent watchdog", "agents left alone", "alone for", "Ctrl-C ends"):

@@ -22,9 +22,7 @@ def is_ready(url):
 
 def numbers(url):
     """The rooms by verdict as exported."""
-    return {
-        v: sample(f"{url}/metrics", "rooms", project="default", verdict=v) for v in VERDICTS
-    }
+    return {v: sample(f"{url}/metrics", "rooms", project="default", verdict=v) for v in VERDICTS}
 
 
 def test_it_exports_the_world_as_it_is(program, server):
@@ -189,9 +187,7 @@ def test_t37_a_killed_run_is_taken_up_where_it_was(program: Program, server):
         server.call(f"call-{i}", person=False)
 
     def stored():
-        return {
-            r["episode"]["id"]: r["episode"] for r in program("rooms", "--json").json["rooms"]
-        }
+        return {r["episode"]["id"]: r["episode"] for r in program("rooms", "--json").json["rooms"]}
 
     with program.started("run") as daemon:
         url = daemon.url()

@@ -167,6 +167,9 @@ async def test_t04_a1_a_partial_list_ends_nothing_and_the_room_resumes_its_episo
         w.fault(FaultKind.PARTIAL_LIST, "ListRooms", nth=1, amount=0.8)
         report = await w.ticks(1)
         assert report.result is TickResult.OK, "a fall of a fifth is no suspicion by itself"
+        assert {v.episode.id for v in report.orphans} == ids
+        assert sum(v.state is VerdictState.UNKNOWN for v in report.orphans) == 4, "those not listed"
+        assert report.rooms[VerdictState.ORPHANED] == 16
         report = await w.ticks(1)
         assert {v.episode.id for v in report.orphans} == ids
         assert w.faults.injected[FaultKind.PARTIAL_LIST] == 1

@@ -3,12 +3,15 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from watchdog.core.model import Episode, Role
+from watchdog.core.model import Episode, Role, VerdictState
 from watchdog.core.names import UNNAMED
 from watchdog.core.records import Spend
 from watchdog.core.report import OrphanView
 from watchdog.core.rooms import RoomBook
 from watchdog.daemon.accounts import Accounts, Bill
+
+
+MISSING = "not in the newest list; others must agree before the episode ends"
 
 
 def orphan_views(
@@ -24,12 +27,13 @@ def orphan_views(
     views = []
     for episode in episodes:
         state = book.rooms[episode.room_sid]
+        missing = book.is_missing(episode.room_sid)
         created = episode.room_created_at.timestamp() - book.skew
         views.append(
             OrphanView(
                 episode=episode,
-                state=state.state,
-                reason=state.reason,
+                state=VerdictState.UNKNOWN if missing else state.state,
+                reason=MISSING if missing else state.reason,
                 agent_name=accounts.names(_main_agent(episode)),
                 age=max(0.0, watched - episode.watched_at_open),
                 session_age=max(0.0, now.timestamp() - created),
