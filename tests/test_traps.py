@@ -2,6 +2,7 @@
 
 import ast
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 TESTS = Path(__file__).parent
@@ -16,6 +17,7 @@ TRAPS = [
 RULES = [f"A{n}" for n in range(1, 11)]
 
 
+@cache
 def bearers() -> dict[str, list[str]]:
     """The tests that carry each number in a marker and in their name."""
     found: dict[str, list[str]] = defaultdict(list)

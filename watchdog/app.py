@@ -1,6 +1,7 @@
 """The composition root: builds the parts, schedules the ticks, starts and stops everything."""
 
 import asyncio
+import logging
 import signal
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -196,6 +197,8 @@ class Daemon:
 
         `speed` is how fast the daemon's clock runs against the machine's.
         """
+        # It warns of each turn that a long tick leaves out; health and metrics tell that better.
+        logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
         scheduler = AsyncIOScheduler(timezone=UTC)
         for watched in self.watched:
             scheduler.add_job(

@@ -65,7 +65,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for program
 def main() -> None:
     """Run the command line; every error of ours is one sentence on stderr."""
     if not sys.warnoptions:
-        # Libraries warn their callers, as of the short secret of `livekit-server --dev`: no operator's matter.
+        # Libraries warn programmers, as of the short secret of `livekit-server --dev`.
         warnings.simplefilter("ignore")
     try:
         app(prog_name="livekit-watchdog")
@@ -275,7 +275,9 @@ def explain(
     tariff = _tariffs(settings).get(project)
     if as_json:
         print_json(
-            explanation_json(finding, failure, episodes, ticks.get(project), tariff, store_failure)
+            explanation_json(
+                finding, failure, episodes, ticks.get(project), tariff, no_history=store_failure
+            )
         )
     else:
         show_explanation(

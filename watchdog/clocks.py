@@ -5,6 +5,8 @@ import time
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 
+_STEADY: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
 
 class SystemClock:
     """The machine's own clocks."""
@@ -14,8 +16,11 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """The monotonic clock in seconds."""
-        return time.monotonic()
+        """The monotonic clock in seconds; on Linux it goes on while the machine sleeps.
+
+        Otherwise a suspended machine would look like one whose wall clock was set.
+        """
+        return time.clock_gettime(_STEADY) if _STEADY is not None else time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         """Wait in real time."""

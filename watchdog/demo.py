@@ -78,7 +78,8 @@ def demo_settings(url: str, key: str, secret: str, scratch: Path) -> Settings:
             "LIVEKIT_URL": url,
             "LIVEKIT_API_KEY": key,
             "LIVEKIT_API_SECRET": secret,
-            "WATCHDOG_DATABASE": f"sqlite+aiosqlite:///{scratch}/demo.db",
+            # In memory: many ticks a second would wait for a slow disk again and again.
+            "WATCHDOG_DATABASE": "sqlite+aiosqlite://",
             "WATCHDOG_POLL_INTERVAL": DEMO_POLL,
             "WATCHDOG_PRICES__PROFILE": "cloud-hosted",
         },

@@ -226,6 +226,7 @@ def explanation_json(
     episodes: tuple[Episode, ...],
     tick: TickRecord | None,
     tariff: Tariff | None,
+    *,
     no_history: str = "",
 ) -> dict[str, Any]:
     """What a room is now and why, and its stored episodes, for programs."""

@@ -164,10 +164,13 @@ class Running:
         def or_ended() -> T:
             found = look()
             if not found and self.process.poll() is not None:
-                raise AssertionError(f"ended with {self.process.returncode}:\n{self.out}{self.err}")
+                raise AssertionError(f"it ended with {self.process.returncode}")
             return found
 
-        return eventually(or_ended)
+        try:
+            return eventually(or_ended)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it wrote:\n{self.out}{self.err[-5000:]}") from None
 
     def stop(self, number: int = signal.SIGTERM) -> Result:
         """Tell it to stop; it has to end in time."""
@@ -354,7 +357,8 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C arrives
+            # So that Ctrl-C arrives. Safe: it takes no lock that another thread could hold.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
         )
         self._theirs = theirs
         self.raw = ""

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.program import SECRET, Program, Result
+from tests.cli.program import SECRET, Program, Result, sample
 
 PROJECT = {
     "LIVEKIT_URL": "http://127.0.0.1:7880",
     "LIVEKIT_API_KEY": "devkey",
     "LIVEKIT_API_SECRET": SECRET,
 }
-NOBODY = {name: "" for name in PROJECT}
+NOBODY = dict.fromkeys(PROJECT, "")
 
 
 def told(result: Result, code: int, *parts: str) -> None:
@@ -332,8 +332,6 @@ def test_a_price_book_that_is_right_is_used(program, server):
         WATCHDOG_PRICES__BOOK="book.toml", WATCHDOG_PRICES__PROFILE="cloud-hosted"
     )
     with program.started("run") as daemon:
-        from tests.cli.program import sample
-
         url = f"{daemon.url()}/metrics"
         labels = {"project": "default", "agent_name": "support"}
         burn = daemon.eventually(lambda: sample(url, "burn_low_usd_per_hour", **labels))

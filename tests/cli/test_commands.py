@@ -38,7 +38,9 @@ def test_every_command_explains_itself(bare, command):
 
 
 def test_the_list_of_commands_is_complete(bare):
-    listed = re.findall(r"^  ([a-z-]+)  ", bare("--help").out.partition("Commands:")[2], re.M)
+    listed = re.findall(
+        r"^  ([a-z-]+)  ", bare("--help").out.partition("Commands:")[2], re.MULTILINE
+    )
     assert sorted(listed) == sorted({c[0] for c in COMMANDS if c})
 
 
@@ -59,7 +61,9 @@ def test_once_counts_the_rooms_and_shows_the_orphans(program, server):
     assert result.out.startswith(
         "default: 1 attended, 1 orphaned, 0 empty, 0 unknown rooms (3 requests)\n"
     )
-    assert re.search(r"^default +orphaned +support +0s .*1 agent, no person *$", result.out, re.M)
+    assert re.search(
+        r"^default +orphaned +support +0s .*1 agent, no person *$", result.out, re.MULTILINE
+    )
     assert server.asked("DeleteRoom") == 0
 
 
@@ -118,7 +122,7 @@ def test_a_short_secret_is_no_occasion_for_a_warning(program, server):
 
 def test_a_signal_ends_once_while_the_server_is_silent(program):
     with silent_server() as url, program.with_(LIVEKIT_URL=url).started("once") as running:
-        eventually(lambda: (program.directory / "watchdog.db").exists())
+        eventually((program.directory / "watchdog.db").exists)
         running.stop(signal.SIGINT)
     assert "Traceback" not in running.err
 
@@ -153,8 +157,14 @@ def test_check_config_says_what_the_configuration_means(bare):
         "mode           observe (nothing is ever deleted)",
         "poll           every 30s",
         "http           off",
-        "project        eu at wss://eu.livekit.cloud\n  prices       profile self-hosted-on-cloud, plan scale",
-        "project        lab at http://127.0.0.1:7880\n  prices       profile self-hosted-everything, plan scale",
+        (
+            "project        eu at wss://eu.livekit.cloud\n"
+            "  prices       profile self-hosted-on-cloud, plan scale"
+        ),
+        (
+            "project        lab at http://127.0.0.1:7880\n"
+            "  prices       profile self-hosted-everything, plan scale"
+        ),
     ):
         assert part in result.out
     assert SECRET not in result.all
@@ -228,7 +238,7 @@ def test_rooms_works_beside_a_running_daemon(program, server):
     assert re.match(
         r"default: 1 attended, 1 orphaned, 0 empty, 0 unknown; last tick \d+s ago: ok\n", result.out
     )
-    assert re.search(r"^default +orphaned +support +\d+s ", result.out, re.M)
+    assert re.search(r"^default +orphaned +support +\d+s ", result.out, re.MULTILINE)
     [row] = as_json.json["rooms"]
     assert row["episode"]["id"] == over_http[0]["episode"]["id"]
     assert row.keys() == over_http[0].keys()

@@ -43,14 +43,6 @@ def test_it_serves_its_metrics_meanwhile(bare):
     assert ended.out.splitlines()[-1].startswith("Watched ")
 
 
-def test_the_same_seed_tells_the_same_story(bare):
-    def rooms(seed):
-        result = bare("demo", "--seconds", "2", "--seed", seed, *ANY_PORT)
-        return re.findall(r"\* ([\w-]+): only agents", result.out)
-
-    assert rooms("5")[:1] == rooms("5")[:1] != rooms("6")[:1]
-
-
 def test_a_port_in_use_is_no_obstacle(bare):
     with bare.started("demo", *ANY_PORT) as first:
         taken = first.eventually(lambda: re.search(r"http://([\d.:]+)/metrics", first.out))[1]

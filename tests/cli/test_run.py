@@ -5,6 +5,7 @@ import signal
 import pytest
 
 from tests.cli.program import (
+    LONG,
     Program,
     closed_port,
     eventually,
@@ -30,7 +31,7 @@ def test_it_exports_the_world_as_it_is(program, server):
         server.call(f"attended-{i}")
     for i in range(2):
         server.call(f"orphaned-{i}", person=False)
-    server.do(lambda world: world.create_room("empty", empty_timeout=900))
+    server.do(lambda world: world.create_room("empty", empty_timeout=LONG, departure_timeout=LONG))
     with program.with_(WATCHDOG_PRICES__PROFILE="cloud-hosted").started("run") as daemon:
         url = daemon.url()
         expected = {"attended": 3, "orphaned": 2, "empty": 1, "unknown": 0}
@@ -210,7 +211,7 @@ def test_t37_a_killed_run_is_taken_up_where_it_was(program: Program, server):
         assert not daemon.logged("episode closed")
     after = stored()
     assert again.keys() == after.keys() == before.keys()
-    for old, new in ((before[id], after[id]) for id in before):
+    for old, new in ((before[key], after[key]) for key in before):
         for bound in ("last_attended_at", "first_orphaned_at", "first_gone_at"):
             assert new["bounds"][bound] == old["bounds"][bound]
         assert new["bounds"]["last_seen_orphaned_at"] >= old["bounds"]["last_seen_orphaned_at"]

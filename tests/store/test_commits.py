@@ -14,9 +14,10 @@ from tests.store.builders import RowCounter, agent, at, closed, episode, seen_at
 from watchdog.core.errors import StoreError
 from watchdog.core.model import TickResult
 from watchdog.core.records import ProjectMemory, Spend
+from watchdog.store import episodes as store_episodes
+from watchdog.store import rows as store_rows
 from watchdog.store.database import Database, open_database
 from watchdog.store.episodes import EpisodeStore
-from watchdog.store.tables import RING
 
 ONE = Spend(Decimal(1), Decimal(2))
 
@@ -24,6 +25,16 @@ ONE = Spend(Decimal(1), Decimal(2))
 @pytest.fixture
 def counter(database: Database, path: Path) -> RowCounter:
     return RowCounter(path)
+
+
+RING = 64
+"""The ring in these tests: small, so that going round it costs little."""
+
+
+@pytest.fixture(autouse=True)
+def _small_ring(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (store_rows, store_episodes):
+        monkeypatch.setattr(module, "RING", RING)
 
 
 async def test_a_tick_in_which_nothing_changed_writes_exactly_one_row(
@@ -165,7 +176,7 @@ async def test_a_commit_that_fails_in_the_middle_leaves_nothing(
     assert sqlite_rows(path, "SELECT id FROM episodes") == [("E1",)]
     assert sqlite_rows(path, "SELECT number FROM tick_journal") == [(1,)]
     memory = await EpisodeStore(store._database).load("main")
-    assert memory == ProjectMemory((before,), tick(1), tick(1).at, {"support": ONE})
+    assert memory == ProjectMemory((before,), (), tick(1), tick(1).at, {"support": ONE})
 
 
 async def test_the_commit_after_a_failed_one_writes_what_that_one_did_not(
@@ -308,7 +319,8 @@ async def test_projects_commit_at_the_same_time(url: str) -> None:
         async def run(project: str) -> None:
             for number in range(1, 6):
                 one = replace(episode(f"E-{project}", project=project), watched_at_open=number)
-                await store.commit(tick(number, project=project), [one], {"support": ONE})
+                spent = {"support": Spend(Decimal(number), Decimal(2 * number))}
+                await store.commit(tick(number, project=project), [one], spent)
 
         await asyncio.gather(*map(run, names))
         five = Spend(Decimal(5), Decimal(10))

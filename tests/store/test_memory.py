@@ -122,7 +122,7 @@ async def main():
             replace(seen_at(episode(f"E{n}"), number), watched_at_open=float(number))
             for n in range(20)
         ]
-        await store.commit(tick(number), changed, {"support": Spend(Decimal(1))})
+        await store.commit(tick(number), changed, {"support": Spend(Decimal(number))})
         print(number, flush=True)
 
 asyncio.run(main())
@@ -167,3 +167,24 @@ async def test_a_value_that_is_not_ours_is_one_clear_error(store: EpisodeStore, 
     assert sqlite_rows(path, "SELECT role FROM episode_agents") == [("conductor",)]
     with pytest.raises(StoreError, match=r"watchdog\.db holds.* 'conductor' is not a valid Role"):
         await store.load("main")
+
+
+async def test_the_newest_closed_episode_of_each_room_is_remembered(store: EpisodeStore) -> None:
+    first = closed(episode("E1", room_sid="RM_1"), 60)
+    again = closed(episode("E2", room_sid="RM_1", since=100), 160)
+    other = closed(episode("E3", room_sid="RM_2", since=50), 90)
+    await store.commit(tick(1), [first, again, other, episode("E4")], {})
+    assert (await store.load("main")).recent == (other, again)
+
+
+async def test_a_clock_that_was_set_takes_what_records_saw_on_the_old_one(
+    store: EpisodeStore,
+) -> None:
+    one = episode("E1")
+    await store.commit(tick(1), [one], {})
+    await store.commit(tick(2, seen={"E1": 5000}, probed={"E1": 5000}), [], {})
+    back = seen_at(one, 30)
+    await store.commit(replace(tick(3), clock_set=True), [back], {})
+    assert (await EpisodeStore(store._database).load("main")).episodes == (back,)
+    await store.commit(tick(4, seen={"E1": 45}), [], {})
+    assert (await store.load("main")).episodes == (seen_at(one, 45),)

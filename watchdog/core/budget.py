@@ -24,8 +24,6 @@ class Purpose(StrEnum):
 FLOORS: Mapping[Purpose, float] = {Purpose.FALLEN: 0.2, Purpose.AGAIN: 0.1, Purpose.SWEEP: 0.1}
 """Shares of every allowance that stay reserved, so that a pile of one kind starves no other."""
 
-LIST_EVERY_TICK = 1
-
 
 @dataclass(slots=True)
 class TokenBucket:

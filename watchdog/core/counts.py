@@ -52,8 +52,3 @@ class CountLearner:
         if self._excludes.learned:
             return CountMeaning.EXCLUDES_AGENTS
         return CountMeaning.UNLEARNED
-
-    @property
-    def rooms_seen(self) -> int:
-        """How many rooms speak for the likelier meaning so far."""
-        return max(len(self._includes.rooms), len(self._excludes.rooms))

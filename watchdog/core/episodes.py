@@ -102,6 +102,15 @@ def close_episode(episode: Episode, at: datetime, reason: CloseReason) -> Episod
     )
 
 
+def person_seen_at(closed: Episode) -> datetime:
+    """A moment no later than when the person was there who ended this episode.
+
+    The look that saw them was asked up to its deadline before it was answered.
+    """
+    end = closed.bounds.first_gone_at or closed.bounds.last_seen_orphaned_at
+    return max(end - COUNT_LAG, closed.bounds.last_seen_orphaned_at)
+
+
 def reopen_episode(episode: Episode) -> Episode:
     """The episode of a room that was taken for gone and is listed again: it had never ended (A1)."""
     end = episode.bounds.first_gone_at

@@ -1,7 +1,7 @@
 """Which rooms the next requests should go to, and in which order (SAFETY F).
 
-Times are monotonic seconds. Every queue keeps the order of its last looks, so that no tick sorts or
-walks all rooms.
+Times are monotonic seconds. Every queue keeps the order of its last looks, so that no tick sorts all
+rooms: only those that the list gives reason to ask about are sorted.
 """
 
 import heapq
@@ -14,7 +14,6 @@ AGAIN_SECONDS = 60.0
 """A known orphan is not looked at again sooner than this without a reason."""
 SWEEP_SECONDS = 150.0
 """Nor is any other room."""
-MAX_PAUSE = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +56,21 @@ class LookQueue:
         (self._orphans if orphaned else self._looked)[sid] = at
 
     def ask(self, sid: str, at: float, *, after: float = 0.0) -> None:
-        """There is a reason to look at this room, `after` seconds from now."""
-        self._asking[sid] = _Asking(at + after, at + after)
+        """There is a reason to look at this room, `after` seconds from now.
+
+        An earlier appointment stands: a room that keeps changing must not put its look off for ever.
+        """
+        due = at + after
+        if known := self._asking.get(sid):
+            due = min(due, known.not_before)
+        self._asking[sid] = _Asking(due, due)
 
     def ask_again(self, sid: str, at: float) -> None:
-        """The look did not settle the reason: ask again, at growing intervals."""
+        """The look did not settle the reason: ask again, at intervals that grow to the ordinary ones."""
         asking = self._asking.setdefault(sid, _Asking(at, at))
-        asking.not_before = at + min(MAX_PAUSE, self.poll * 2.0**asking.tries) - self.poll / 2
+        most = AGAIN_SECONDS if sid in self._orphans else SWEEP_SECONDS
+        pause = min(most, self.poll * 2.0 ** min(asking.tries, 10))
+        asking.not_before = at + pause - self.poll / 2
         asking.since = asking.not_before
         asking.tries += 1
 
@@ -100,9 +107,12 @@ class LookQueue:
         elif purpose is Purpose.AGAIN:
             yield from self._oldest(self._orphans, AGAIN_SECONDS, purpose, at)
         elif purpose is Purpose.SWEEP:
-            # A small poll interval must not stretch to two sweeps where one would do.
-            yield from self._oldest(self._unlooked, 0.0, purpose, at)
-            yield from self._oldest(self._looked, SWEEP_SECONDS, purpose, at)
+            # In the order of their appointments: new rooms must not crowd out those that are due again.
+            yield from heapq.merge(
+                self._oldest(self._unlooked, 0.0, purpose, at),
+                self._oldest(self._looked, SWEEP_SECONDS, purpose, at),
+                key=lambda question: question.since,
+            )
 
     def _oldest(
         self, queue: dict[str, float], pause: float, purpose: Purpose, at: float

@@ -43,6 +43,8 @@ class TickRecord:
     probed: Mapping[str, datetime] = field(default_factory=dict)
     verdicts: Mapping[str, int] = field(default_factory=dict)
     exported: Mapping[str, Spend] = field(default_factory=dict)
+    clock_set: bool = False
+    """Our clock was set: what earlier records saw is on another clock, and the episodes say it all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,12 @@ class ProjectMemory:
 
     `episodes` are the open ones, their `last_seen_orphaned_at` (the episode's and that of its present
     agents) and `last_probed_at` / `last_reachable_at` brought up to what the records say.
-    `closed_spend` is what closed episodes have cost, by agent name.
+    `recent` are the newest closed ones, so that a room that goes on is known again. `closed_spend` is
+    what closed episodes have cost, by agent name.
     """
 
     episodes: tuple[Episode, ...] = ()
+    recent: tuple[Episode, ...] = ()
     last: TickRecord | None = None
     last_good_at: datetime | None = None
     closed_spend: Mapping[str, Spend] = field(default_factory=dict)

@@ -22,7 +22,7 @@ from watchdog.core.model import (
     Verdict,
     VerdictState,
 )
-from watchdog.core.watch import Trust
+from watchdog.core.watch import Trust, watched_gap
 
 SELF_CLOSING_TIMEOUT = 60
 """Rooms with at most this departure timeout, in seconds, are first left to the server (SAFETY F)."""
@@ -42,21 +42,21 @@ class RoomState:
     # The last good look: when, and who was there.
     looked_mono: float | None = None
     present: frozenset[tuple[str, Role]] = frozenset()
+    counted: int = 0
     counted_agents: int = 0
     uncounted_agents: int = 0
     persons: int = 0
     count_contradicted: bool = False
     stable_since: float | None = None
-    empty_since: datetime | None = None
+    empty_once: bool = False
     # The history of this SID (A8).
     last_attended_at: datetime | None = None
     person_seen: bool = False
     continuous: bool = False
     episode: Episode | None = None
     unreachable_since: datetime | None = None
-    # Missing from so many lists in a row, since then.
     missing: int = 0
-    missing_since: datetime | None = None
+    """From so many lists in a row."""
 
     @property
     def person_known(self) -> bool | None:
@@ -79,6 +79,8 @@ class RoomBook:
     rooms: dict[str, RoomState] = field(default_factory=dict)
     snapshots: dict[str, RoomSnapshot] = field(default_factory=dict)
     verdicts: Counter[VerdictState] = field(default_factory=Counter)
+    attended_before: dict[str, datetime] = field(default_factory=dict)
+    """When a person was last there, of rooms that an earlier run knew; used at their first list."""
     _listed_at: datetime | None = None
     _missing: dict[str, None] = field(default_factory=dict)
     _was_suspicious: bool = False
@@ -114,12 +116,12 @@ class RoomBook:
     def note_list(self, listing: RoomListing, trust: Trust, mono: float) -> list[str]:
         """Take in a list; returns the SIDs of the rooms that are now certainly gone, still in `rooms`.
 
-        A room is gone when two good lists in a row lack it. A suspicious list ends nothing; once later
-        ones agree with it, the room counts as missing since the first of them (A1).
+        A room is gone when two good lists in a row lack it. A suspicious list ends nothing, and counts
+        once later ones agree with it (A1).
         """
         if self._was_suspicious and trust is Trust.GOOD:
             for sid in self._missing:
-                self.rooms[sid].missing, self.rooms[sid].missing_since = 0, None
+                self.rooms[sid].missing = 0
         self._was_suspicious = trust is Trust.SUSPICIOUS
         back = {sid for sid in self._missing if sid in listing.rooms}
         for sid, room in listing.rooms.items():
@@ -133,7 +135,7 @@ class RoomBook:
         for sid in back:
             self._note_back(sid)
         missing = self.rooms.keys() - listing.rooms.keys()
-        gone = [s for s in missing if self._note_missing(s, listing.answered_at, trust)]
+        gone = [sid for sid in missing if self._note_missing(sid, trust)]
         self.snapshots = listing.rooms
         self._listed_at = listing.asked_at
         return gone
@@ -148,16 +150,15 @@ class RoomBook:
             return None
         verdict = classify(look.participants, self.rules)
         if not look.participants:
-            first = state.empty_since is None
-            state.empty_since = state.empty_since or look.answered_at
-            if first and state.present:
+            agents_known = state.episode is not None and state.episode.present_agents
+            if (state.present or agents_known) and not state.empty_once:
+                state.empty_once = True
                 self.looks.ask_again(look.room_sid, mono)
                 return None
             if state.snapshot.num_participants > 0:
                 reason = f"nobody is listed, but the count says {state.snapshot.num_participants}"
                 verdict = Verdict(VerdictState.UNKNOWN, reason)
-        else:
-            state.empty_since = None
+        state.empty_once = False
         self._note_history(state, look, verdict, mono)
         self._note_present(state, verdict, mono)
         self._judge(state, verdict.state, verdict.reason)
@@ -178,6 +179,7 @@ class RoomBook:
         state = self.rooms[sid]
         if episode is None:
             self.looks.no_probe(sid)
+            state.unreachable_since = None
         elif state.episode is None:
             self.looks.probe_at(sid, mono)
         state.episode = episode
@@ -186,8 +188,6 @@ class RoomBook:
         """Our wall clock was set `by`: what was noted before was that much later than thought."""
         for state in self.rooms.values():
             state.last_attended_at = _moved(state.last_attended_at, by)
-            state.empty_since = _moved(state.empty_since, by)
-            state.missing_since = _moved(state.missing_since, by)
             state.unreachable_since = _moved(state.unreachable_since, by)
         self._listed_at = _moved(self._listed_at, by)
 
@@ -208,7 +208,9 @@ class RoomBook:
         return state
 
     def _note_new(self, room: RoomSnapshot, mono: float) -> None:
-        self._add(room, mono)
+        state = self._add(room, mono)
+        if attended_at := self.attended_before.pop(room.sid, None):
+            state.last_attended_at, state.person_seen = attended_at, True
         if room.num_participants == 0:
             self.looks.ask(room.sid, mono, after=_left_to_server(room))
 
@@ -253,11 +255,10 @@ class RoomBook:
             return state.counted_agents
         return state.counted_agents + state.uncounted_agents
 
-    def _note_missing(self, sid: str, at: datetime, trust: Trust) -> bool:
+    def _note_missing(self, sid: str, trust: Trust) -> bool:
         state = self.rooms[sid]
         self._missing[sid] = None
         state.missing += 1
-        state.missing_since = state.missing_since or at
         if trust is Trust.SUSPICIOUS:
             return False
         self._unlist(state)
@@ -266,7 +267,7 @@ class RoomBook:
     def _note_back(self, sid: str) -> None:
         state = self.rooms[sid]
         del self._missing[sid]
-        state.missing, state.missing_since, state.stable_since = 0, None, None
+        state.missing, state.stable_since = 0, None
         if not state.listed:
             state.listed = True
             self.verdicts[state.state] += 1
@@ -292,7 +293,7 @@ class RoomBook:
         if verdict.of_role(Role.PERSON):
             state.last_attended_at = look.asked_at
             state.person_seen = True
-        gap_allowed = 2 * self.poll
+        gap_allowed = watched_gap(self.poll)
         if state.looked_mono is None:
             created = state.snapshot.created_at.timestamp() - self.skew
             # Negative: made after we looked, by clocks that differ within a second or two.
@@ -315,6 +316,7 @@ class RoomBook:
         state.looked_mono = mono
         state.uncounted_agents = uncounted
         state.persons = len(verdict.of_role(Role.PERSON))
+        state.counted = others
         state.counted_agents = others - sum(a.counted for a in verdict.of_role(Role.PERSON))
         state.count_contradicted = not state.persons and count > self.explained(state)
 
@@ -323,12 +325,14 @@ class RoomBook:
         sid = state.snapshot.sid
         orphaned = verdict.state is VerdictState.ORPHANED
         self.looks.looked(sid, mono, orphaned=orphaned)
-        # Every server counts persons and kindless agents: a lower count is stale or wrong (T06), and
-        # its fall, when these persons leave, will not be seen in the list.
+        # A count below those whom every server counts is stale or wrong (T06), and its fall, when they
+        # leave, will not be seen in the list.
         count = state.snapshot.num_participants
-        too_low = count < state.persons + state.counted_agents
+        too_low = count < state.counted
         too_high = orphaned and count > self.explainable(state)
-        if too_low or too_high or verdict.state is VerdictState.UNKNOWN:
+        # No count tells of an agent that comes into an empty room.
+        unsettled = verdict.state in (VerdictState.UNKNOWN, VerdictState.EMPTY)
+        if too_low or too_high or unsettled:
             self.looks.ask_again(sid, mono)
         else:
             self.looks.settled(sid)

@@ -64,6 +64,14 @@ class Watch:
         return replace(self, _pending=pending, _answered_monotonic=monotonic)
 
 
+def watched_gap(poll: float) -> float:
+    """The longest gap in seconds between good ticks that counts as watched: two polls (A9).
+
+    Half a poll more, since an answer takes its time: one tick may fail, two may not.
+    """
+    return 2.5 * poll
+
+
 class Trust(Enum):
     """What to make of a list."""
 

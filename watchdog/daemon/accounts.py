@@ -26,7 +26,12 @@ class Accounts:
     names: NameLimit = field(default_factory=NameLimit)
     closed: dict[str, Spend] = field(default_factory=dict)
     exported: Mapping[str, Spend] = field(default_factory=dict)
-    uncommitted: dict[str, Spend] = field(default_factory=dict)
+    _changed: set[str] = field(default_factory=set)
+
+    @property
+    def uncommitted(self) -> dict[str, Spend]:
+        """What closed episodes have cost, of the names whose sum is not on disk yet."""
+        return {name: self.closed[name] for name in self._changed}
 
     @classmethod
     def restored(cls, closed: Mapping[str, Spend], exported: Mapping[str, Spend]) -> "Accounts":
@@ -49,7 +54,7 @@ class Accounts:
             label = self.names(name)
             change = Spend(spend.low * sign, spend.high * sign, spend.unverified * sign)
             self.closed[label] = self.closed.get(label, Spend()) + change
-            self.uncommitted[label] = self.uncommitted.get(label, Spend()) + change
+            self._changed.add(label)
 
     def bill(
         self, episodes: Iterable[Episode], tariff: Tariff, upto: datetime, skew: float
@@ -73,7 +78,7 @@ class Accounts:
     def committed(self, bill: Bill) -> None:
         """The bill is on disk: from here on it may be seen."""
         self.exported = bill.exported
-        self.uncommitted = {}
+        self._changed = set()
 
     def burn(self, episodes: Iterable[Episode], tariff: Tariff) -> dict[str, Spend]:
         """USD an hour at this moment, by agent name."""

@@ -11,11 +11,6 @@ from watchdog.core.records import ProjectMemory, Spend, TickRecord
 class RoomService(Protocol):
     """One project's LiveKit server. Every method raises only `RoomServiceError`."""
 
-    @property
-    def look_deadline(self) -> float:
-        """Seconds one `look` may take."""
-        ...
-
     async def list_rooms(
         self, known: Mapping[str, RoomSnapshot] | None = None, names: tuple[str, ...] = ()
     ) -> RoomListing:
@@ -47,7 +42,8 @@ class Store(Protocol):
         """One tick in one transaction; returns the number of rows written.
 
         The record costs one row. `changed` are episodes that were opened, changed or closed (moved
-        `last_seen_orphaned_at` and `last_probed_at` alone travel in the record); `closed_spend`, by
-        agent name, is added to what closed episodes have cost.
+        `last_seen_orphaned_at` and `last_probed_at` alone travel in the record); `closed_spend` is, for
+        the agent names whose sum changed, what all closed episodes have cost: written over what was
+        there, so that a commit that is made twice counts once.
         """
         ...

@@ -10,7 +10,6 @@ from watchdog.core.report import OrphanView
 from watchdog.core.rooms import RoomBook
 from watchdog.daemon.accounts import Accounts, Bill
 
-
 MISSING = "not in the newest list; others must agree before the episode ends"
 
 

@@ -26,7 +26,7 @@ from watchdog.core.records import TickRecord
 from watchdog.core.report import TickReport
 from watchdog.core.rooms import RoomBook
 from watchdog.core.steady import SteadyClock
-from watchdog.core.watch import ListTrust, Trust, Watch
+from watchdog.core.watch import ListTrust, Trust, Watch, watched_gap
 from watchdog.daemon.accounts import Accounts, Bill
 from watchdog.daemon.ports import RoomService, Store
 from watchdog.daemon.summary import orphan_views
@@ -36,6 +36,8 @@ LOOKS_AT_ONCE = 10
 LOOKING_SECONDS = 15.0
 """A tick begins no new look after this long; those under way have their own deadline."""
 MAX_BACK_OFF = 300.0
+REFUSALS = (CredentialsRejected, PermissionMissing, RateLimited)
+"""What does not go away by asking again at once (T32)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ class Project:
     async def load(self) -> None:
         """Take up what an earlier run left; the first tick does it by itself. Raises StoreError."""
         memory = await self._store.load(self.config.name)
-        self._tracker.resume(memory.episodes, self._clock.monotonic())
+        self._tracker.resume(memory.episodes, memory.recent, self._clock.monotonic())
         # A first list without rooms is suspicious while episodes are open (T02).
         self._trust.believed = len(memory.episodes)
         last = memory.last
@@ -131,8 +133,14 @@ class Project:
             return await self._finish(this, TickResult.FAILED)
         trust = self._believe(listing, this)
         questions = self._choose(this)
-        await self._look(questions, this)
-        await self._probe(questions, this)
+        try:
+            await self._look(questions, this)
+            await self._probe(questions, this)
+        except REFUSALS as error:
+            self._note_refusal(error)
+            this.error = str(error)
+            return await self._finish(this, TickResult.FAILED)
+        self._refusals = 0
         # Deciding and enforcing come here: (Episode, Cost, lists, limits) -> Decision -> outcome.
         suspicious = trust is Trust.SUSPICIOUS
         return await self._finish(this, TickResult.SUSPICIOUS if suspicious else TickResult.OK)
@@ -148,23 +156,22 @@ class Project:
     async def _observe(self, this: _Pass) -> RoomListing:
         this.count(Purpose.LIST)
         listing = await self._service.list_rooms(self._book.snapshots)
-        self._refusals = 0
         if listing.clock_skew is not None:
             this.skew = self._book.skew = listing.clock_skew
         return listing
 
     def _note_refusal(self, error: Exception) -> None:
-        """401, 403 and 429 do not go away by asking again at once (T32)."""
-        if isinstance(error, (CredentialsRejected, PermissionMissing, RateLimited)):
+        """After 401, 403 and 429 nothing is asked for a while, which doubles to five minutes."""
+        if isinstance(error, REFUSALS):
             self._refusals += 1
             self._refusal = f"{error}; not asked again for a while"
-            pause = min(MAX_BACK_OFF, self.config.poll * 2.0**self._refusals)
+            pause = min(MAX_BACK_OFF, self.config.poll * 2.0 ** min(self._refusals, 10))
             self._quiet_until = self._clock.monotonic() + pause - self.config.poll / 2
 
     def _believe(self, listing: RoomListing, this: _Pass) -> Trust:
         """Judge the list, advance the watched clock, take in what the list says (A1, A9)."""
         mono = self._clock.monotonic()
-        limit = 2 * self.config.poll
+        limit = watched_gap(self.config.poll)
         trust = self._trust.judge(len(listing.rooms))
         if trust is Trust.SUSPICIOUS:
             self._watch = self._watch.suspicious(mono, limit)
@@ -206,7 +213,10 @@ class Project:
         return chosen
 
     async def _look(self, questions: list[Question], this: _Pass) -> None:
-        """Ask who is in the chosen rooms; a room without an answer stays as it was (A1)."""
+        """Ask who is in the chosen rooms; a room without an answer stays as it was (A1).
+
+        Raises the first of REFUSALS, once the looks under way have ended.
+        """
         waiting = iter([q for q in questions if q.purpose is not Purpose.PROBE])
         until = self._clock.monotonic() + LOOKING_SECONDS
         refused: list[RoomServiceError] = []
@@ -222,15 +232,17 @@ class Project:
                 except RoomServiceError as error:
                     self._book.note_failed_look(question.sid, str(error), self._clock.monotonic())
                     this.error = this.error or str(error)
-                    if isinstance(error, (CredentialsRejected, RateLimited)):
+                    if isinstance(error, REFUSALS):
                         refused.append(error)
                 else:
                     mono = self._clock.monotonic()
                     self._tracker.note_look(look, mono, self._watched(mono))
 
-        await asyncio.gather(*(look_until_done() for _ in range(LOOKS_AT_ONCE)))
-        for error in refused[:1]:
-            self._note_refusal(error)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(LOOKS_AT_ONCE):
+                group.create_task(look_until_done())
+        if refused:
+            raise refused[0]
 
     async def _probe(self, questions: list[Question], this: _Pass) -> None:
         """Ask the nodes of the chosen orphans whether they still answer (A10)."""
@@ -245,8 +257,10 @@ class Project:
                 failure = error
             self._tracker.note_probe(sid, asked_at, failure, self._clock.monotonic())
 
-        sids = [q.sid for q in questions if q.purpose is Purpose.PROBE]
-        await asyncio.gather(*(probe(sid) for sid in sids))
+        async with asyncio.TaskGroup() as group:
+            for question in questions:
+                if question.purpose is Purpose.PROBE:
+                    group.create_task(probe(question.sid))
 
     # ---- price, commit, report ------------------------------------------------------------------
 
@@ -277,6 +291,7 @@ class Project:
             probed=unwritten.probed,
             verdicts={s.value: n for s, n in self._book.verdicts.items() if n},
             exported=bill.exported,
+            clock_set=unwritten.clock_set,
         )
         rows = 0
         if self._loaded:

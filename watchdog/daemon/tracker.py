@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from watchdog.core.episodes import (
     close_episode,
     open_episode,
+    person_seen_at,
     reopen_episode,
     seen_empty,
     seen_orphaned,
@@ -35,6 +36,7 @@ class Unwritten:
     episodes: dict[str, Episode] = field(default_factory=dict)
     seen: dict[str, datetime] = field(default_factory=dict)
     probed: dict[str, datetime] = field(default_factory=dict)
+    clock_set: bool = False
 
 
 class EpisodeTracker:
@@ -67,11 +69,18 @@ class EpisodeTracker:
         """The open episodes."""
         return self._open.values()
 
-    def resume(self, episodes: Iterable[Episode], mono: float) -> None:
-        """Take up the open episodes of an earlier run."""
+    def resume(self, episodes: Iterable[Episode], recent: Iterable[Episode], mono: float) -> None:
+        """Take up the open episodes of an earlier run, and what it knew of rooms that may go on."""
         for episode in episodes:
             self._open[episode.room_sid] = episode
             self._book.resume(episode, mono)
+        for closed in recent:
+            if closed.room_sid in self._open:
+                continue
+            if closed.close_reason is CloseReason.ROOM_GONE:
+                self._gone[closed.room_sid] = closed
+            else:
+                self._book.attended_before[closed.room_sid] = person_seen_at(closed)
 
     def shift(self, by: timedelta, mono: float) -> None:
         """Our wall clock was set `by`: the open episodes keep their lengths, on the new clock."""
@@ -80,8 +89,10 @@ class EpisodeTracker:
             shifted = shift_episode(episode, by)
             self._set(shifted, mono)
             self.unwritten.episodes[shifted.id] = shifted
+        self._gone = {sid: shift_episode(episode, by) for sid, episode in self._gone.items()}
         self.unwritten.seen.clear()
         self.unwritten.probed.clear()
+        self.unwritten.clock_set = True
 
     def take_changes(self) -> tuple[Change, ...]:
         """What happened since this was last asked."""
@@ -93,9 +104,12 @@ class EpisodeTracker:
         for sid in self._book.note_list(listing, trust, mono):
             state = self._book.rooms[sid]
             if state.episode is not None:
-                since = state.missing_since or listing.answered_at
                 closed = self._close(
-                    state.episode, since, CloseReason.ROOM_GONE, "the room is gone", mono
+                    state.episode,
+                    listing.answered_at,
+                    CloseReason.ROOM_GONE,
+                    "the room is gone",
+                    mono,
                 )
                 self._gone[sid] = closed
                 if len(self._gone) > GONE_KEPT:
@@ -119,7 +133,7 @@ class EpisodeTracker:
             reason = CloseReason.PERSON_RETURNED if returned else CloseReason.PERSON_JOINED
             self._close(state.episode, look.answered_at, reason, verdict.reason, mono)
         elif verdict.state is VerdictState.EMPTY:
-            episode, changed = seen_empty(state.episode, state.empty_since or look.answered_at)
+            episode, changed = seen_empty(state.episode, look.answered_at)
             if changed:
                 self._keep(episode, ChangeKind.AGENTS, "the agents are gone", mono)
 
@@ -179,12 +193,12 @@ class EpisodeTracker:
             self._keep(episode, ChangeKind.OPENED, verdict.reason, mono)
             return
         episode, changed = seen_orphaned(state.episode, look, verdict)
+        if episode.person_seen is not state.person_known:
+            # That nobody ever came is known only as long as we kept looking, and no count said so (A8).
+            episode = replace(episode, person_seen=state.person_known)
+            self.unwritten.episodes[episode.id] = episode
         if changed:
             self._keep(episode, ChangeKind.AGENTS, verdict.reason, mono)
-        elif episode.person_seen is False and not state.continuous:
-            # That nobody ever came is known only as long as we kept looking (A8).
-            self._set(replace(episode, person_seen=None), mono)
-            self.unwritten.episodes[episode.id] = self._open[episode.room_sid]
         else:
             self._set(episode, mono)
             self.unwritten.seen[episode.id] = look.asked_at

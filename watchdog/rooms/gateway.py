@@ -49,6 +49,7 @@ LIST_DEADLINE = 10.0
 LOOK_DEADLINE = 5.0
 PROBE_DEADLINE = 8.0
 EPOCH = datetime.fromtimestamp(0, UTC)
+LAST_SECOND = datetime(2200, 1, 1, tzinfo=UTC).timestamp()
 # For *.livekit.cloud the SDK itself tries up to three regions (T35).
 CLOUD_FACTOR = 2.0
 
@@ -373,12 +374,7 @@ def _participant(info: ParticipantInfo) -> ParticipantSnapshot:
 def _time(milliseconds: int, seconds: int) -> datetime | None:
     """LiveKit's millisecond field, or its older whole-second one; 0 in both means not told.
 
-    A value no calendar holds is treated as not told: one strange room must not end the tick.
+    A time in another century is treated as not told: one strange room must not end the tick.
     """
     stamp = milliseconds / 1000 if milliseconds else float(seconds)
-    if not stamp:
-        return None
-    try:
-        return datetime.fromtimestamp(stamp, UTC)
-    except (OverflowError, ValueError, OSError):
-        return None
+    return datetime.fromtimestamp(stamp, UTC) if 0 < stamp < LAST_SECOND else None

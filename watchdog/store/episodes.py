@@ -35,6 +35,10 @@ _CHUNK = 500
 """How many ids one query names: both databases limit the parameters of a statement."""
 
 
+RECENTLY_CLOSED = 1000
+"""So many closed episodes are loaded, should their rooms go on."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Note:
     """A time that stands in the record of tick `number`."""
@@ -80,6 +84,14 @@ class _Project:
     last_good_at: datetime | None = None
 
 
+def _newest_by_room(newest_first: Iterable[Episode]) -> tuple[Episode, ...]:
+    """The last closed episode of each room, by SID; the oldest first."""
+    last: dict[str, Episode] = {}
+    for episode in newest_first:
+        last.setdefault(episode.room_sid, episode)
+    return tuple(reversed(last.values()))
+
+
 class EpisodeStore:
     """Fulfils the tick's Protocol `Store`, and answers the reading commands.
 
@@ -101,6 +113,9 @@ class EpisodeStore:
             async with self._database.reading() as connection:
                 known = await _read_project(connection, project)
                 spent = await connection.execute(sql.CLOSED_SPEND, {"project": project})
+                recent = await _read_episodes(
+                    connection, sql.newest_closed(project, RECENTLY_CLOSED)
+                )
                 closed = {
                     row.agent_name: Spend(row.low, row.high, row.unverified) for row in spent.all()
                 }
@@ -109,6 +124,7 @@ class EpisodeStore:
             episodes=tuple(stored.current() for stored in known.open.values()),
             last=known.last,
             last_good_at=known.last_good_at,
+            recent=_newest_by_room(recent),
             closed_spend=closed,
         )
 
@@ -131,7 +147,9 @@ class EpisodeStore:
                     if key not in episodes and stored.would_lose(record):
                         episodes[key] = stored.current()
                 rows = await _write_episodes(connection, known, list(episodes.values()))
-                rows += await _add_spend(connection, record.project, storable_names(closed_spend))
+                if record.clock_set:
+                    rows += await _forget_sightings(connection, known, record.project)
+                rows += await _set_spend(connection, record.project, storable_names(closed_spend))
                 if record.result is TickResult.OK:
                     known.last_good_at = record.at
                 rows += await _write_record(connection, record, known.last_good_at)
@@ -276,7 +294,17 @@ async def _write_episodes(
     )
 
 
-async def _add_spend(connection: AsyncConnection, project: str, spend: Mapping[str, Spend]) -> int:
+async def _forget_sightings(connection: AsyncConnection, known: _Project, project: str) -> int:
+    """Drop what records on another clock say; the open episodes have just been written whole."""
+    for stored in known.open.values():
+        stored.seen = stored.probed = None
+    done = await connection.execute(
+        sql.FORGET_SIGHTINGS, sql.keyed({"project": project}, ("project",))
+    )
+    return done.rowcount
+
+
+async def _set_spend(connection: AsyncConnection, project: str, spend: Mapping[str, Spend]) -> int:
     rows = 0
     for name, amount in spend.items():
         row = {
@@ -287,7 +315,7 @@ async def _add_spend(connection: AsyncConnection, project: str, spend: Mapping[s
             "unverified": amount.unverified,
         }
         rows += await _update_or_insert(
-            connection, sql.ADD_SPEND, sql.INSERT_SPEND, row, keys=("project", "agent_name")
+            connection, sql.UPDATE_SPEND, sql.INSERT_SPEND, row, keys=("project", "agent_name")
         )
     return rows
 

@@ -37,15 +37,11 @@ DELETE_AGENT = sa.delete(episode_agents).where(_found_by(episode_agents, AGENT_K
 INSERT_RECORD = sa.insert(tick_journal)
 UPDATE_RECORD = _update(tick_journal, ("project", "slot"))
 INSERT_SPEND = sa.insert(closed_spend)
-ADD_SPEND = (
-    sa.update(closed_spend)
-    .where(_found_by(closed_spend, ("project", "agent_name")))
-    .values(
-        {
-            column.name: column + sa.bindparam(column.name, type_=column.type)
-            for column in (closed_spend.c.low, closed_spend.c.high, closed_spend.c.unverified)
-        }
-    )
+UPDATE_SPEND = _update(closed_spend, ("project", "agent_name"))
+FORGET_SIGHTINGS = (
+    sa.update(tick_journal)
+    .where(tick_journal.c.project == sa.bindparam(_KEY + "project"))
+    .values(seen="{}", probed="{}")
 )
 
 AGENTS = (
@@ -80,6 +76,16 @@ def is_open(project: str | None) -> sa.ColumnElement[bool]:
     """The open episodes of a project, or of all."""
     condition = episodes.c.close_reason.is_(None)
     return condition if project is None else sa.and_(episodes.c.project == project, condition)
+
+
+def newest_closed(project: str, limit: int) -> sa.Select[Any]:
+    """The closed episodes of a project that ended last."""
+    return (
+        sa.select(episodes)
+        .where(episodes.c.project == project, episodes.c.close_reason.is_not(None))
+        .order_by(episodes.c.first_gone_at.desc(), episodes.c.id)
+        .limit(limit)
+    )
 
 
 def is_one_of(ids: Sequence[str]) -> sa.ColumnElement[bool]:

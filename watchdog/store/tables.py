@@ -8,11 +8,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator
 
-RING = 256
+RING = 4096
 """Slots of the tick journal per project.
 
-A little over an hour at the default interval, so that an hourly probe is noted anew before the slot
-that held the one before is overwritten, and nothing has to be flushed.
+More than an hour at the shortest poll interval there can be, 1 s: an hourly probe is noted anew before
+the slot that held the one before is overwritten, and nothing has to be flushed.
 """
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
