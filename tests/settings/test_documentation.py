@@ -44,3 +44,11 @@ def test_the_example_on_the_page_is_a_good_configuration(tmp_path: Path):
     file.write_text(example.replace("/run/secrets/livekit-eu", str(secret)))
     (project,) = load_settings(file, {}, tmp_path).require_projects()
     assert project.name == "eu"
+
+
+def test_the_readme_has_every_setting_as_the_page_has_it():
+    page = PAGE.read_text("utf-8")
+    readme = (PAGE.parents[1] / "README.md").read_text("utf-8").splitlines()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert len(rows) > 15
+    assert [row for row in rows if row not in readme] == []
