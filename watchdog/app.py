@@ -1,23 +1,26 @@
 """The composition root: builds the parts, schedules the ticks, starts and stops everything."""
 
 import asyncio
-import logging
 import signal
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
+from functools import partial
 
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from prometheus_client import CollectorRegistry
 
+from watchdog.clocks import SystemClock
 from watchdog.core.budget import Purpose, TokenBucket
 from watchdog.core.classify import DetectionRules
 from watchdog.core.clock import Clock
+from watchdog.core.policy import Action, Match, Policy, built_in_policies, ordered
 from watchdog.core.pricing import PROFILES, Tariff, default_profile, resolve_tariff
+from watchdog.core.records import ProjectMemory
 from watchdog.core.report import TickReport
 from watchdog.core.steady import SteadyClock
+from watchdog.daemon.ports import Store
 from watchdog.daemon.tick import Project, ProjectConfig
 from watchdog.expose.health import HealthState, ReportBoard
 from watchdog.expose.http import build_app, serve
@@ -26,10 +29,12 @@ from watchdog.expose.logs import get_logger, log_report
 from watchdog.expose.metrics import Metrics
 from watchdog.prices.book import load_book
 from watchdog.rooms.gateway import LiveKitGateway, RequestObserver, is_cloud
-from watchdog.settings import ListenAddress, Settings
+from watchdog.schedule import scheduled
+from watchdog.settings import ListenAddress, PolicySettings, Settings
 from watchdog.settings import Project as ProjectSettings
-from watchdog.store.database import open_database, run_lock
+from watchdog.store.database import open_database, open_for_reading, run_lock
 from watchdog.store.episodes import EpisodeStore
+from watchdog.store.lock import DatabaseInUseError
 
 STOP_SECONDS = 6.0
 """How long running ticks may take to end once the daemon is told to stop."""
@@ -54,6 +59,30 @@ def rules_of(settings: Settings) -> DetectionRules:
     """What the operator adds to LiveKit's own marks of an agent."""
     detection = settings.detection
     return DetectionRules(detection.agent_identities, frozenset(detection.not_persons))
+
+
+def policies_of(settings: Settings) -> tuple[Policy, ...]:
+    """Every policy in the order of the walk: the built-in ones around those of the configuration."""
+    before, after = built_in_policies(settings.poll_interval.total_seconds())
+    return ordered(before, (_policy(given) for given in settings.policies), after)
+
+
+def _policy(given: PolicySettings) -> Policy:
+    limit = given.hard_limit
+    return Policy(
+        name=given.name,
+        match=Match(
+            rooms=given.match.rooms,
+            agents=given.match.agents,
+            person_seen=given.match.person_seen,
+            last_person_kinds=frozenset(given.match.last_person_kinds),
+        ),
+        grace=given.grace.total_seconds(),
+        respect_room_timeouts=given.respect_room_timeouts,
+        hard_limit=None if limit is None else limit.total_seconds(),
+        max_spend=given.max_spend,
+        action=Action(given.action),
+    )
 
 
 def gateway_of(
@@ -103,10 +132,25 @@ class Watched:
     tariff: Tariff
 
 
+class NothingStored:
+    """Another run's store as one may use it beside that run: read, and never written."""
+
+    def __init__(self, store: EpisodeStore) -> None:
+        self._store = store
+
+    async def load(self, project: str) -> ProjectMemory:
+        """What the run has stored so far."""
+        return await self._store.load(project)
+
+    async def commit(self, *_: object) -> int:
+        """Nothing is written: the run itself does that."""
+        return 0
+
+
 class Daemon:
     """Everything one `run`, `once` or `demo` holds, between `open` and the end of its scope."""
 
-    def __init__(self, settings: Settings, clock: Clock, store: EpisodeStore) -> None:
+    def __init__(self, settings: Settings, clock: Clock, store: Store) -> None:
         self.settings = settings
         self.clock = clock
         self.board = ReportBoard()
@@ -126,7 +170,7 @@ class Daemon:
         self._last_turn = clock.monotonic()
         self._running: set[asyncio.Task[None]] = set()
 
-    def _watch(self, settings: ProjectSettings, store: EpisodeStore) -> Watched:
+    def _watch(self, settings: ProjectSettings, store: Store) -> Watched:
         name = settings.name
         bucket = TokenBucket(self.settings.detection.requests_per_minute)
 
@@ -137,7 +181,12 @@ class Daemon:
         gateway = gateway_of(self.settings, settings, clock, observe, bucket)
         tariff = tariff_of(self.settings, settings)
         config = ProjectConfig(
-            name, self.poll, tariff, rules_of(self.settings), self.settings.limits.max_drop
+            name,
+            self.poll,
+            tariff,
+            rules_of(self.settings),
+            self.settings.limits.max_drop,
+            policies_of(self.settings),
         )
         project = Project(
             config,
@@ -197,28 +246,9 @@ class Daemon:
 
         `speed` is how fast the daemon's clock runs against the machine's.
         """
-        # It warns of each turn that a long tick leaves out; health and metrics tell that better.
-        logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
-        scheduler = AsyncIOScheduler(timezone=UTC)
-        for watched in self.watched:
-            scheduler.add_job(
-                self._scheduled,
-                "interval",
-                seconds=self.poll / speed,
-                args=[watched.project],
-                max_instances=1,
-                coalesce=True,
-                misfire_grace_time=None,
-                next_run_time=datetime.now(UTC),
-            )
-        scheduler.start()
-        try:
+        turns = [partial(self._scheduled, watched.project) for watched in self.watched]
+        async with scheduled(turns, self.poll / speed, SystemClock(), settle=self._settle):
             await stop.wait()
-        finally:
-            scheduler.remove_all_jobs()
-            scheduler.pause()
-            await self._settle()
-            scheduler.shutdown(wait=False)
 
     async def _settle(self) -> None:
         """Let running ticks end by themselves, within bounds."""
@@ -232,10 +262,23 @@ class Daemon:
 
 
 @asynccontextmanager
-async def opened_daemon(settings: Settings, clock: Clock) -> AsyncIterator[Daemon]:
-    """A daemon on its database, ready to tick. Raises ConfigurationError or StoreError."""
+async def opened_daemon(
+    settings: Settings, clock: Clock, *, beside_a_run: bool = False
+) -> AsyncIterator[Daemon]:
+    """A daemon on its database, ready to tick. Raises ConfigurationError or StoreError.
+
+    `beside_a_run`: where another process has the database, know what it knows, and store nothing.
+    """
     settings.require_projects()
-    async with opened_store(settings) as store:
+    async with AsyncExitStack() as stack:
+        store: Store
+        try:
+            store = await stack.enter_async_context(opened_store(settings))
+        except DatabaseInUseError:
+            if not beside_a_run:
+                raise
+            database = await stack.enter_async_context(await open_for_reading(settings.database))
+            store = NothingStored(EpisodeStore(database))
         daemon = Daemon(settings, clock, store)
         try:
             yield daemon

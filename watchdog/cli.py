@@ -24,6 +24,7 @@ from watchdog.inquiry import ProbeFinding, RoomFinding, find_room, probe_project
 from watchdog.printing import (
     explanation_json,
     finding_json,
+    is_narrow,
     lacking,
     print_json,
     report_json,
@@ -35,7 +36,7 @@ from watchdog.printing import (
     tick_json,
     tick_line,
 )
-from watchdog.reporting.stored import stored_orphans
+from watchdog.reporting.stored import History, stored_orphans
 from watchdog.settings import Settings, load_settings
 from watchdog.settings.fields import parse_listen
 
@@ -102,7 +103,7 @@ def run(config: ConfigOption = None) -> None:
 
 @app.command()
 def once(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """One pass over every project, and what it found."""
+    """One pass over every project, and what it found; beside a `run`, nothing is stored."""
     from watchdog.expose.logs import configure_logging
 
     settings = load_settings(config)
@@ -120,7 +121,7 @@ def once(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 async def _once(settings: Settings) -> tuple[list[TickReport], dict[str, bool]]:
     from watchdog.app import opened_daemon
 
-    async with opened_daemon(settings, SystemClock()) as daemon:
+    async with opened_daemon(settings, SystemClock(), beside_a_run=True) as daemon:
         reports = await asyncio.gather(*(daemon.tick(w.project) for w in daemon.watched))
         names = [w.project.config.name for w in daemon.watched]
         return list(reports), {name: daemon.unpriced(name, "") for name in names}
@@ -235,10 +236,12 @@ async def _probe_all(settings: Settings) -> dict[str, ProbeFinding | RoomService
 @app.command()
 def rooms(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """The orphaned rooms as the database has them: works beside a running daemon."""
+    from watchdog.app import policies_of
+
     settings = load_settings(config)
     tariffs = _tariffs(settings)
     episodes, ticks = _do(_stored(settings))
-    views = stored_orphans(episodes, ticks, tariffs)
+    views = stored_orphans(episodes, ticks, tariffs, policies_of(settings))
     if as_json:
         print_json(
             {
@@ -252,7 +255,7 @@ def rooms(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     for name, tick in sorted(ticks.items()):
         say(tick_line(name, tick))
     if views:
-        show(rooms_table(views, unpriced=lacking(tariffs)))
+        show(rooms_table(views, unpriced=lacking(tariffs), narrow=is_narrow()))
     elif ticks:
         say("No orphaned rooms.")
 
@@ -271,26 +274,12 @@ def explain(
     project, room = split_target(target, names)
     finding, failure = _do(_find(settings, project, room))
     name = finding.room.name if finding and finding.room else room
-    episodes, ticks, store_failure = _do(_history(settings, project, name))
-    tariff = _tariffs(settings).get(project)
+    history = _do(_history(settings, project, name))
     if as_json:
-        print_json(
-            explanation_json(
-                finding, failure, episodes, ticks.get(project), tariff, no_history=store_failure
-            )
-        )
+        print_json(explanation_json(finding, failure, history))
     else:
-        show_explanation(
-            project,
-            room,
-            finding=finding,
-            failure=failure,
-            episodes=episodes,
-            tick=ticks.get(project),
-            tariff=tariff,
-            no_history=store_failure,
-        )
-    if failure is not None and not episodes:
+        show_explanation(project, room, finding=finding, failure=failure, history=history)
+    if (finding is None or finding.room is None) and not history.episodes:
         raise typer.Exit(1)
 
 
@@ -318,22 +307,20 @@ async def _stored(settings: Settings) -> tuple[tuple[Episode, ...], dict[str, Ti
         return await store.open_episodes(), await store.last_ticks()
 
 
-async def _history(
-    settings: Settings, project: str, room: str
-) -> tuple[tuple[Episode, ...], dict[str, TickRecord], str]:
+async def _history(settings: Settings, project: str, room: str) -> History:
+    from watchdog.app import policies_of
     from watchdog.store.database import open_for_reading
     from watchdog.store.episodes import EpisodeStore
 
     try:
         async with await open_for_reading(settings.database) as database:
             store = EpisodeStore(database)
-            return (
-                await store.episodes_of_room(project, room, limit=5),
-                await store.last_ticks(),
-                "",
-            )
+            episodes = await store.episodes_of_room(project, room, limit=5)
+            ticks = await store.last_ticks()
     except StoreError as error:
-        return (), {}, str(error)
+        return History(problem=str(error))
+    tariff = _tariffs(settings).get(project)
+    return History(episodes, ticks.get(project), tariff, policies_of(settings))
 
 
 @db.command("upgrade")

@@ -65,7 +65,8 @@ async def simulate(
         SystemClock(), rooms=rooms, seed=seed, port=port, key=key, secret=secret, at_once=True
     ) as url:
         say(f"A simulated LiveKit Room Service with about {rooms} rooms. In another terminal:\n")
-        say(f"  export LIVEKIT_URL={url} LIVEKIT_API_KEY={key} LIVEKIT_API_SECRET={secret}")
+        say(f"  export LIVEKIT_URL={url} LIVEKIT_API_KEY={key}")
+        say(f"  export LIVEKIT_API_SECRET={secret}")
         say("  livekit-watchdog run\n")
         say("Ctrl-C ends it.")
         await stop.wait()

@@ -16,15 +16,25 @@ from watchdog.core.model import Episode, TickResult, VerdictState
 from watchdog.core.pricing import Tariff
 from watchdog.core.records import TickRecord
 from watchdog.core.report import TickReport
-from watchdog.expose.formats import duration, episode_json, iso, orphan_json, spend_json
+from watchdog.expose.formats import (
+    duration,
+    episode_json,
+    iso,
+    orphan_json,
+    ruling_json,
+    spend_json,
+)
 from watchdog.expose.labels import printable
-from watchdog.expose.tables import episode_lines, rooms_table
+from watchdog.expose.tables import episode_lines, rooms_table, ruling_lines
 from watchdog.inquiry import SKEW_WORTH_SAYING, ProbeFinding, RoomFinding
-from watchdog.reporting.stored import stored_spend, watched_age
+from watchdog.reporting.stored import History
 from watchdog.settings import Settings
 
 PIPE_COLUMNS = 400
 """Room for the longest names and everything beside them."""
+
+
+WIDE_COLUMNS = 120
 
 
 def say(text: str) -> None:
@@ -38,6 +48,12 @@ def show(what: RenderableType) -> None:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = PIPE_COLUMNS
     console.print(what)
+
+
+def is_narrow() -> bool:
+    """Whether a table of rooms would not fit into this terminal with every column."""
+    console = Console()
+    return console.is_terminal and console.width < WIDE_COLUMNS
 
 
 def print_json(what: Any) -> None:
@@ -72,7 +88,7 @@ def show_report(report: TickReport, *, lacking: bool) -> None:
     if report.error:
         say(f"  note: {printable(report.error)}")
     if report.orphans:
-        show(rooms_table(report.orphans, unpriced=lambda *_: lacking))
+        show(rooms_table(report.orphans, unpriced=lambda *_: lacking, narrow=is_narrow()))
 
 
 def report_json(report: TickReport, lacking: bool) -> dict[str, Any]:
@@ -172,29 +188,24 @@ def show_explanation(
     *,
     finding: RoomFinding | None,
     failure: RoomServiceError | None,
-    episodes: tuple[Episode, ...],
-    tick: TickRecord | None,
-    tariff: Tariff | None,
-    no_history: str = "",
+    history: History,
 ) -> None:
-    """What a room is now and why, and its stored episodes, for people.
-
-    `no_history` says why the stored episodes could not be read.
-    """
+    """What a room is now and why, its stored episodes and what its policy says, for people."""
     if failure is not None:
         say(f"The server could not be asked: {printable(str(failure))}")
     elif finding is not None and (finding.room is None or finding.verdict is None):
         say(f'The server of project {project} lists no room "{printable(asked)}".')
     elif finding is not None and finding.room is not None and finding.verdict is not None:
         show(room_lines(finding))
-    for episode in episodes:
+    for episode in history.episodes:
         say("")
-        spend = stored_spend(episode, tick, tariff) if tariff and not tariff.unpriced else None
-        age = watched_age(episode, tick) if episode.is_open and tick else None
-        show(episode_lines(episode, age=age, spend=spend))
-    if no_history:
-        say(f"\nNo history: {no_history}")
-    elif not episodes:
+        show(episode_lines(episode, age=history.age(episode), spend=history.spend(episode)))
+        if ruling := history.ruling(episode):
+            say("")
+            show(ruling_lines(ruling, history.age(episode) or 0.0))
+    if history.problem:
+        say(f"\nNo history: {history.problem}")
+    elif not history.episodes:
         say("\nNo episode of this room is stored: it was never seen orphaned.")
 
 
@@ -221,15 +232,9 @@ def room_lines(finding: RoomFinding) -> Table:
 
 
 def explanation_json(
-    finding: RoomFinding | None,
-    failure: RoomServiceError | None,
-    episodes: tuple[Episode, ...],
-    tick: TickRecord | None,
-    tariff: Tariff | None,
-    *,
-    no_history: str = "",
+    finding: RoomFinding | None, failure: RoomServiceError | None, history: History
 ) -> dict[str, Any]:
-    """What a room is now and why, and its stored episodes, for programs."""
+    """What a room is now and why, its stored episodes and what its policy says, for programs."""
     now: dict[str, Any] | None = None
     if finding is not None and finding.room is not None and finding.verdict is not None:
         now = {
@@ -253,13 +258,15 @@ def explanation_json(
     return {
         "now": now,
         "error": str(failure) if failure else None,
-        "history_error": no_history or None,
-        "episodes": [
-            episode_json(e)
-            | {
-                "age_seconds": watched_age(e, tick) if e.is_open else None,
-                "spend": spend_json(stored_spend(e, tick, tariff)) if tariff else None,
-            }
-            for e in episodes
-        ],
+        "history_error": history.problem or None,
+        "episodes": [_stored_json(episode, history) for episode in history.episodes],
+    }
+
+
+def _stored_json(episode: Episode, history: History) -> dict[str, Any]:
+    age, spend, ruling = history.age(episode), history.spend(episode), history.ruling(episode)
+    return episode_json(episode) | {
+        "age_seconds": age,
+        "spend": spend_json(spend) if spend else None,
+        "ruling": ruling_json(ruling, age or 0.0) if ruling else None,
     }

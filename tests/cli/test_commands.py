@@ -381,13 +381,11 @@ def test_t45_no_room_name_steers_the_terminal(program, server):
 
 def test_simulate_serves_rooms_and_says_how_to_watch_them(bare):
     with bare.started("simulate", "--rooms", "12", "--port", "0") as running:
-        told = running.eventually(
-            lambda: re.search(
-                r"export LIVEKIT_URL=(\S+) LIVEKIT_API_KEY=(\S+) LIVEKIT_API_SECRET=(\S+)\n",
-                running.out,
-            )
+        running.eventually(lambda: "Ctrl-C ends it." in running.out)
+        url, key, secret = (
+            re.search(rf"^  export .*\b{name}=(\S+)", running.out, re.MULTILINE)[1]
+            for name in ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
         )
-        url, key, secret = told.groups()
         watcher = Program(
             bare.directory, LIVEKIT_URL=url, LIVEKIT_API_KEY=key, LIVEKIT_API_SECRET=secret
         )
@@ -415,3 +413,19 @@ def test_db_creates_and_tells_the_schema(bare):
     revision = json.loads(bare("db", "current", "--json").out)
     assert revision["revision"] == revision["needed"]
     assert bare("rooms").code == 0
+
+
+def test_once_beside_a_run_knows_what_it_knows_and_stores_nothing(program, server):
+    server.call("left", person=False)
+    with program.started("run") as daemon:
+        stored = daemon.eventually(lambda: _stored_rooms(program))
+        result = program("once", "--json")
+        assert (result.code, result.err) == (0, "")
+        [orphan] = result.json[0]["orphans"]
+        assert orphan["episode"]["id"] == stored[0]["episode"]["id"]
+        assert result.json[0]["rows_written"] == 0
+
+
+def _stored_rooms(program):
+    result = program("rooms", "--json")
+    return result.json["rooms"] if result.code == 0 else []

@@ -42,6 +42,7 @@ class Lab:
         self.poll = poll
         self.rules = rules
         self.per_minute = per_minute
+        self.policies = ()
         self._ids = itertools.count(1)
         self.project = self.start()
 
@@ -56,7 +57,7 @@ class Lab:
             observe=lambda method, code, *_: self.outcomes.append((method, code)),
         )
         return Project(
-            ProjectConfig("p", self.poll, TARIFF, self.rules),
+            ProjectConfig("p", self.poll, TARIFF, self.rules, policies=self.policies),
             rooms=gateway,
             store=EpisodeStore(self.database),
             clock=clock,

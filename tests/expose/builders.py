@@ -14,6 +14,7 @@ from watchdog.core.model import (
     TickResult,
     VerdictState,
 )
+from watchdog.core.policy import Action, Fit, Policy, Ruling, Step
 from watchdog.core.records import Spend
 from watchdog.core.report import Change, ChangeKind, OrphanView, TickReport
 
@@ -95,6 +96,8 @@ def orphan(
     spend: Spend | None = None,
     reason: str = "1 agent, nobody else",
     policy: str = "",
+    due_age: float = 600,
+    action: Action = Action.DELETE,
     **more: Any,
 ) -> OrphanView:
     return OrphanView(
@@ -106,8 +109,13 @@ def orphan(
         session_age=age + 600,
         num_participants=0,
         spend=spend or usd("0.0123", "0.02"),
-        policy=policy,
+        ruling=ruling(policy, due_age, action) if policy else None,
     )
+
+
+def ruling(policy: str, due_age: float = 600, action: Action = Action.DELETE) -> Ruling:
+    decides = Policy(policy, action=action)
+    return Ruling(decides, due_age, "the policy's grace", (Step(decides, Fit.YES, "it is so"),))
 
 
 def report(number: int = 1, **more: Any) -> TickReport:

@@ -7,7 +7,9 @@ from decimal import Decimal
 import pytest
 
 from tests.expose.builders import NASTY, at, closed, episode, orphan, usd
+from watchdog.core.policy import Action
 from watchdog.expose.formats import (
+    due_text,
     duration,
     episode_json,
     iso,
@@ -115,3 +117,17 @@ def test_t45_any_name_survives_json(text):
     sent = json.dumps(orphan_json(view), ensure_ascii=False).encode("utf-8")
     room = json.loads(sent)["episode"]["room_name"]
     assert room == text.replace("\ud800", "\\ud800")
+
+
+def test_when_a_room_is_due_reads_in_a_few_words():
+    assert due_text(orphan(age=90)) == ""
+    assert due_text(orphan(age=90, policy="default", due_age=600)) == "in 8m 30s (default)"
+    assert due_text(orphan(age=600, policy="default", due_age=600)) == "now (default)"
+    assert due_text(orphan(age=900, policy="vip", action=Action.KEEP)) == "kept (vip)"
+
+
+def test_an_orphan_as_json_tells_when_it_is_due_and_why():
+    answer = orphan_json(orphan(age=90, policy="default", due_age=600))
+    assert (answer["policy"], answer["due"], answer["due_age_seconds"]) == ("default", False, 600)
+    assert answer["why_due"] == "the policy's grace"
+    assert orphan_json(orphan(age=90))["due_age_seconds"] is None

@@ -56,6 +56,7 @@ def full_report(**more):
         "orphans": (view,),
         "orphaned_agents": {"support": 1},
         "stranded": 1,
+        "due": {"default": 1, "phone": 0},
         "spend": {"support": usd("1.5", "2.5", "0.25"), "sales": usd("1", "1", "0.5")},
         "burn": {"support": usd("0.6", "0.9")},
         "blind_seconds": 30.0,
@@ -87,6 +88,8 @@ def test_a_good_tick_fills_every_gauge():
     assert value(metrics, "orphaned_room_session_age_seconds", **room) == 690
     assert value(metrics, "orphaned_room_spend_usd", **room) == 0.5
     assert value(metrics, "stranded_rooms", project="prod") == 1
+    assert value(metrics, "orphaned_rooms_due", project="prod", policy="default") == 1
+    assert value(metrics, "orphaned_rooms_due", project="prod", policy="phone") == 0
     assert value(metrics, "spend_low_usd_total", project="prod", agent_name="support") == 1.5
     assert value(metrics, "spend_high_usd_total", project="prod", agent_name="support") == 2.5
     assert value(metrics, "unverified_usd_total", project="prod") == 0.75

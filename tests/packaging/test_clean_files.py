@@ -19,8 +19,6 @@ REGISTRIES = re.compile(
             (b"sum.golang", b"org"),
             (b"npmjs", b"org"),
             (b"crates", b"io"),
-            (b"docker", b"io"),
-            (b"debian", b"org"),
         )
     )
 )

@@ -112,12 +112,6 @@ def test_it_works_alone_in_a_new_environment(wheel, tmp_path):
     assert not list(empty.iterdir())
     assert run(command, "db", "upgrade", cwd=empty).startswith("The database went from nothing to")
     assert (empty / "watchdog.db").is_file()
-    run(
-        home / "bin" / "python",
-        "-c",
-        "import watchdog.store.migrate as m; m.scripts_directory()",
-        cwd=empty,
-    )
     where = run(
         home / "bin" / "python", "-c", "import watchdog; print(watchdog.__file__)", cwd=empty
     )

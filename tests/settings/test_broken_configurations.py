@@ -6,6 +6,7 @@ import pytest
 
 from watchdog.core.errors import ConfigurationError
 from watchdog.settings import describe, load_settings
+from watchdog.settings.keys import TABLE_LISTS
 
 SECRET = "S3cr3t-that-must-never-be-shown"
 PROJECT = f"""
@@ -14,6 +15,10 @@ name = "eu"
 url = "wss://eu.livekit.cloud"
 api_key = "APIkey-{SECRET}"
 api_secret = "{SECRET}"
+"""
+POLICY = """
+[[policies]]
+name = "calls"
 """
 
 
@@ -277,6 +282,184 @@ IN_THE_FILE = [
         '[log]\nlevel = "loud"',
         'watchdog.toml: log.level: "loud" must be one of "debug", "info", "warning" or "error"',
     ),
+    # policies
+    ("policies = 1", "watchdog.toml: policies: 1 must be a list"),
+    (
+        '[policies]\nname = "calls"',
+        "watchdog.toml: policies: must be a list",
+    ),
+    (
+        'policies = ["calls"]',
+        'watchdog.toml: [[policies]] no. 1: "calls" must be a table of settings',
+    ),
+    ("[[policies]]", "watchdog.toml: [[policies]] no. 1: name: is missing"),
+    (
+        POLICY.replace("calls", "a call"),
+        (
+            'watchdog.toml: [[policies]] no. 1: name: "a call" is no policy name; use 1 to 64 of the '
+            "characters A-Z a-z 0-9 . _ -"
+        ),
+    ),
+    (
+        POLICY.replace("calls", "c" * 65),
+        (
+            f'watchdog.toml: [[policies]] no. 1: name: "{"c" * 59}…" is no policy name; use 1 to 64 of '
+            "the characters A-Z a-z 0-9 . _ -"
+        ),
+    ),
+    (
+        POLICY + POLICY.replace("calls", "phone"),
+        (
+            'watchdog.toml: [[policies]] no. 2: name: "phone" is a built-in policy\'s name, as are '
+            "transfer, phone, never-attended, default; choose another"
+        ),
+    ),
+    (
+        POLICY + POLICY,
+        (
+            'watchdog.toml: [[policies]] no. 2: name: "calls" is taken by another policy; give each '
+            "its own name"
+        ),
+    ),
+    (
+        POLICY + POLICY.replace("calls", "demos") + 'hard_limt = "2h"',
+        (
+            'watchdog.toml: [[policies]] no. 2: unknown key "policies.hard_limt"; the nearest known '
+            "one is policies.hard_limit"
+        ),
+    ),
+    (
+        POLICY + 'rooms = ["call-*"]',
+        (
+            'watchdog.toml: [[policies]] no. 1: unknown key "policies.rooms"; the nearest known one is '
+            "policies.match.rooms"
+        ),
+    ),
+    (
+        POLICY + 'match = { room = ["call-*"] }',
+        (
+            'watchdog.toml: [[policies]] no. 1: unknown key "policies.match.room"; the nearest known '
+            "one is policies.match.rooms"
+        ),
+    ),
+    (
+        POLICY + 'match = "call-*"',
+        'watchdog.toml: [[policies]] no. 1: match: "call-*" must be a table of settings',
+    ),
+    (
+        POLICY + 'match = { rooms = "call-*" }',
+        'watchdog.toml: [[policies]] no. 1: match.rooms: "call-*" must be a list',
+    ),
+    (
+        POLICY + 'match = { rooms = ["call-*", ""] }',
+        (
+            'watchdog.toml: [[policies]] no. 1: match.rooms: "" is an empty glob and matches no name; '
+            'write one like "call-*"'
+        ),
+    ),
+    (
+        POLICY + 'match = { agents = [" "] }',
+        (
+            'watchdog.toml: [[policies]] no. 1: match.agents: " " is an empty glob and matches no '
+            'name; write one like "call-*"'
+        ),
+    ),
+    (
+        POLICY + 'match = { person_seen = "yes" }',
+        'watchdog.toml: [[policies]] no. 1: match.person_seen: "yes" must be true or false',
+    ),
+    (
+        POLICY + 'match = { last_person_kinds = ["PHONE"] }',
+        (
+            'watchdog.toml: [[policies]] no. 1: match.last_person_kinds: "PHONE" is no kind of person; '
+            "the kinds are STANDARD, INGRESS, SIP, CONNECTOR, BRIDGE"
+        ),
+    ),
+    (
+        POLICY + 'match = { last_person_kinds = ["SIP", "AGENT"] }',
+        (
+            'watchdog.toml: [[policies]] no. 1: match.last_person_kinds: "AGENT" is no kind of person; '
+            "the kinds are STANDARD, INGRESS, SIP, CONNECTOR, BRIDGE"
+        ),
+    ),
+    (
+        POLICY + POLICY.replace("calls", "demos") + 'grace = "soon"',
+        (
+            'watchdog.toml: [[policies]] no. 2: grace: "soon" is no duration; write "90s", "15m", "2h", '
+            '"1h30m", "500ms" or a number of seconds'
+        ),
+    ),
+    (
+        POLICY + POLICY.replace("calls", "demos") + "grace = 49.999",
+        (
+            "watchdog.toml: [[policies]] no. 2: grace: 49s999ms is too short: the least allowed is 50s, "
+            "poll_interval + 35s; raise it or say allow_short_grace = true"
+        ),
+    ),
+    (
+        'poll_interval = "10m"' + POLICY,
+        (
+            "watchdog.toml: [[policies]] no. 1: grace: 10m is too short: the least allowed is 10m35s, "
+            "poll_interval + 35s; raise it or say allow_short_grace = true"
+        ),
+    ),
+    (
+        POLICY + 'hard_limit = "9m59s"',
+        (
+            "watchdog.toml: [[policies]] no. 1: hard_limit: 9m59s is below the grace of 10m; raise it "
+            "or shorten the grace"
+        ),
+    ),
+    (
+        POLICY + 'grace = "10s"\nhard_limit = "5s"\nallow_short_grace = true',
+        (
+            "watchdog.toml: [[policies]] no. 1: hard_limit: 5s is below the grace of 10s; raise it or "
+            "shorten the grace"
+        ),
+    ),
+    (
+        POLICY + "max_spend = 2.50",
+        (
+            "watchdog.toml: [[policies]] no. 1: max_spend: 2.5 must be decimal text; write it in "
+            'quotes, like "2.50"'
+        ),
+    ),
+    (
+        POLICY + 'max_spend = "$2.50"',
+        (
+            'watchdog.toml: [[policies]] no. 1: max_spend: "$2.50" is no amount in USD; write it like '
+            '"2.50"'
+        ),
+    ),
+    (
+        POLICY + 'max_spend = "NaN"',
+        (
+            'watchdog.toml: [[policies]] no. 1: max_spend: "NaN" is no amount in USD; write it like '
+            '"2.50"'
+        ),
+    ),
+    (
+        POLICY + 'max_spend = "0.00"',
+        (
+            'watchdog.toml: [[policies]] no. 1: max_spend: "0.00" must be more than 0; give an amount '
+            "or leave the key out"
+        ),
+    ),
+    (
+        POLICY + 'action = "kill"',
+        (
+            'watchdog.toml: [[policies]] no. 1: action: "kill" must be one of "delete", "warn" or '
+            '"keep"'
+        ),
+    ),
+    (
+        POLICY + "allow_short_grace = 1",
+        "watchdog.toml: [[policies]] no. 1: allow_short_grace: 1 must be true or false",
+    ),
+    (
+        POLICY + 'respect_room_timeouts = "false"',
+        'watchdog.toml: [[policies]] no. 1: respect_room_timeouts: "false" must be true or false',
+    ),
     # projects
     ("projects = 1", "watchdog.toml: projects: must be a list"),
     ("projects = 0", "watchdog.toml: projects: must be a list"),
@@ -420,6 +603,14 @@ IN_THE_ENVIRONMENT = [
             "WATCHDOG_PROJECTS__0__API_SECRET: projects are given as [[projects]] in the configuration "
             "file, or one by LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
         ),
+    ),
+    (
+        {"WATCHDOG_POLICIES": '[{"name": "calls"}]'},
+        "WATCHDOG_POLICIES: policies are given as [[policies]] in the configuration file",
+    ),
+    (
+        {"WATCHDOG_POLICIES__0__GRACE": "1s"},
+        "WATCHDOG_POLICIES__0__GRACE: policies are given as [[policies]] in the configuration file",
     ),
     (
         {"WATCHDOG_DETECTION__AGENT_IDENTITIES": '["bot-*'},
@@ -567,8 +758,9 @@ ODD_VALUES = [
     *("[]", "[1]", '["x"]', "[[]]", "[{}]", "[{name = 1}]", "{}", "{x = 1}", "{listen = []}"),
     *("2026-10-01", "12:00:00", "2026-10-01T12:00:00Z", "9" * 4000, "1e308", "'" + "x" * 999 + "'"),
 ]
-KEYS = [s.key for s in describe() if not s.key.startswith("projects.")]
-KEYS += ["http", "limits", "detection", "prices", "log", "projects"]
+KEYS = [s.key for s in describe() if s.key.partition(".")[0] not in TABLE_LISTS]
+KEYS += ["http", "limits", "detection", "prices", "log", *TABLE_LISTS]
+POLICY_KEYS = [s.key.removeprefix("policies.") for s in describe() if s.key[:9] == "policies."]
 
 
 def refused(file: Path) -> str:
@@ -617,4 +809,30 @@ def test_an_odd_value_in_a_project_never_crashes(key: str, tmp_path: Path):
         "name": ['"x"'],
         "api_key": plain_text,
         "api_secret": plain_text,
+    }.get(key, [])
+
+
+@pytest.mark.parametrize("key", [*POLICY_KEYS, "match"])
+def test_an_odd_value_in_a_policy_never_crashes(key: str, tmp_path: Path):
+    file = tmp_path / "odd.toml"
+    accepted = []
+    for value in ODD_VALUES:
+        policy = {"name": '"calls"', key: value}
+        file.write_text("[[policies]]\n" + "\n".join(f"{k} = {v}" for k, v in policy.items()))
+        if told := refused(file):
+            for line in told.splitlines():
+                assert line.startswith(f"{file}: [[policies]] no. 1: ")
+                assert key in line
+                assert len(line) < len(str(file)) + 300
+        else:
+            accepted.append(value)
+    assert accepted == {
+        "name": ['"x"'],
+        "match": ["{}"],
+        "match.rooms": ["[]", '["x"]'],
+        "match.agents": ["[]", '["x"]'],
+        "match.person_seen": ["true"],
+        "match.last_person_kinds": ["[]"],
+        "respect_room_timeouts": ["true"],
+        "allow_short_grace": ["true"],
     }.get(key, [])

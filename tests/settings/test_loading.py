@@ -39,6 +39,7 @@ def test_nothing_at_all_gives_the_documented_defaults(tmp_path: Path):
         "privacy": {"room_names": "full"},
         "prices": {"book": None, "plan": "ship", "profile": None},
         "log": {"format": "auto", "level": "info"},
+        "policies": [],
         "projects": [],
     }
 

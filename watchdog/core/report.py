@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from watchdog.core.model import CountMeaning, Episode, TickResult, VerdictState
+from watchdog.core.policy import Action, Ruling
 from watchdog.core.records import Spend
 
 
@@ -13,8 +14,9 @@ from watchdog.core.records import Spend
 class OrphanView:
     """One room whose episode is open, as of this tick.
 
-    `age` is watched seconds since `first_orphaned_at`; `session_age` seconds since the room's
-    creation by our clock; `agent_name` the first agent's name by the bounded label rule.
+    `ruling` is what its policy says. `age` is watched seconds since `first_orphaned_at`,
+    `session_age` seconds since the room's creation by our clock; `agent_name` is the first agent's
+    name by the bounded label rule.
     """
 
     episode: Episode
@@ -25,7 +27,21 @@ class OrphanView:
     session_age: float
     num_participants: int
     spend: Spend
-    policy: str = ""
+    ruling: Ruling | None = None
+
+    @property
+    def policy(self) -> str:
+        """The name of the policy that decides, empty where none was asked."""
+        return self.ruling.policy.name if self.ruling else ""
+
+    @property
+    def due(self) -> bool:
+        """Whether it is past its policy's threshold, under a policy that asks for something."""
+        return (
+            self.ruling is not None
+            and self.ruling.policy.action is not Action.KEEP
+            and self.ruling.is_due(self.age)
+        )
 
 
 class ChangeKind(StrEnum):
@@ -36,6 +52,7 @@ class ChangeKind(StrEnum):
     AGENTS = "agents_changed"
     STRANDED = "stranded"
     REACHABLE = "reachable_again"
+    DUE = "due"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +69,8 @@ class TickReport:
     """One pass over one project.
 
     `last_success_at` is the newest good tick, this one included; `error` one sentence where the
-    tick failed. `spend` and `burn` are by agent name (bounded label), burn in USD per hour.
+    tick failed. `due` counts the rooms past their threshold by policy. `spend` and `burn` are by
+    agent name (bounded label), burn in USD per hour.
     `sweep_age` is how long ago, in seconds, the room looked at least recently was looked at (or
     first listed); `budget_delay` how long the longest waiting request has waited for the budget.
     """
@@ -70,6 +88,7 @@ class TickReport:
     orphans: tuple[OrphanView, ...] = ()
     orphaned_agents: Mapping[str, int] = field(default_factory=dict)
     stranded: int = 0
+    due: Mapping[str, int] = field(default_factory=dict)
     spend: Mapping[str, Spend] = field(default_factory=dict)
     burn: Mapping[str, Spend] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()

@@ -52,6 +52,8 @@ class RoomState:
     # The history of this SID (A8).
     last_attended_at: datetime | None = None
     person_seen: bool = False
+    person_kinds: frozenset[str] = frozenset()
+    person_unlooked: bool = False
     continuous: bool = False
     episode: Episode | None = None
     unreachable_since: datetime | None = None
@@ -62,6 +64,11 @@ class RoomState:
     def person_known(self) -> bool | None:
         """Whether a person was ever there: True, False (known never), or None (not known)."""
         return True if self.person_seen else (False if self.continuous else None)
+
+    @property
+    def kinds_known(self) -> frozenset[str] | None:
+        """The kinds of every person there ever was, or None where one may have gone unseen."""
+        return self.person_kinds if self.continuous and not self.person_unlooked else None
 
 
 @dataclass(slots=True)
@@ -227,6 +234,7 @@ class RoomBook:
             # The list before this one counted somebody whom no agent explains (A5, A8).
             proven = read_at - COUNT_LAG
             state.last_attended_at = max(state.last_attended_at or proven, proven)
+            state.person_unlooked |= not state.persons
             state.person_seen = True
         if now <= self.explainable(state):
             if state.state is VerdictState.ATTENDED:
@@ -290,9 +298,10 @@ class RoomBook:
         state.state, state.reason = verdict, reason
 
     def _note_history(self, state: RoomState, look: Look, verdict: Verdict, mono: float) -> None:
-        if verdict.of_role(Role.PERSON):
+        if persons := verdict.of_role(Role.PERSON):
             state.last_attended_at = look.asked_at
             state.person_seen = True
+            state.person_kinds |= {a.participant.kind for a in persons}
         gap_allowed = watched_gap(self.poll)
         if state.looked_mono is None:
             created = state.snapshot.created_at.timestamp() - self.skew

@@ -1,10 +1,11 @@
 """The orphaned rooms of one project as a report shows them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from watchdog.core.model import Episode, Role, VerdictState
 from watchdog.core.names import UNNAMED
+from watchdog.core.policy import Ruling
 from watchdog.core.records import Spend
 from watchdog.core.report import OrphanView
 from watchdog.core.rooms import RoomBook
@@ -18,6 +19,7 @@ def orphan_views(
     book: RoomBook,
     accounts: Accounts,
     bill: Bill,
+    rulings: Mapping[str, Ruling],
     *,
     watched: float,
     now: datetime,
@@ -38,6 +40,7 @@ def orphan_views(
                 session_age=max(0.0, now.timestamp() - created),
                 num_participants=state.snapshot.num_participants,
                 spend=bill.episodes.get(episode.id, Spend()),
+                ruling=rulings.get(episode.id),
             )
         )
     return tuple(sorted(views, key=lambda v: -v.age))

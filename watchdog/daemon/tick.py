@@ -1,11 +1,12 @@
-"""One pass over one project: observe, classify, track episodes, price, report.
+"""One pass over one project: observe, classify, track episodes, price, decide, report.
 
 `Project.tick()` reads top to bottom as these stages; what it calls is pure or a Protocol of `ports.py`.
-Deciding and enforcing will stand between tracking and pricing.
+Enforcing will stand between deciding and reporting.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
@@ -21,6 +22,7 @@ from watchdog.core.errors import (
 )
 from watchdog.core.looks import Question
 from watchdog.core.model import RoomListing, TickResult, VerdictState
+from watchdog.core.policy import Action, Policy, Ruling, built_in_policies, ordered
 from watchdog.core.pricing import Tariff
 from watchdog.core.records import TickRecord
 from watchdog.core.report import TickReport
@@ -28,6 +30,7 @@ from watchdog.core.rooms import RoomBook
 from watchdog.core.steady import SteadyClock
 from watchdog.core.watch import ListTrust, Trust, Watch, watched_gap
 from watchdog.daemon.accounts import Accounts, Bill
+from watchdog.daemon.decide import decide
 from watchdog.daemon.ports import RoomService, Store
 from watchdog.daemon.summary import orphan_views
 from watchdog.daemon.tracker import EpisodeTracker, Unwritten
@@ -49,6 +52,8 @@ class ProjectConfig:
     tariff: Tariff
     rules: DetectionRules = NO_RULES
     max_drop: float = 0.5
+    policies: tuple[Policy, ...] = ()
+    """In the order of the walk; the last one matches everything. Empty: the built-in ones."""
 
 
 @dataclass(slots=True)
@@ -78,6 +83,9 @@ class Project:
         bucket: TokenBucket,
         new_id: Callable[[], str],
     ) -> None:
+        if not config.policies:
+            before, after = built_in_policies(config.poll)
+            config = replace(config, policies=ordered(before, (), after))
         self.config = config
         self._service = rooms
         self._store = store
@@ -141,7 +149,6 @@ class Project:
             this.error = str(error)
             return await self._finish(this, TickResult.FAILED)
         self._refusals = 0
-        # Deciding and enforcing come here: (Episode, Cost, lists, limits) -> Decision -> outcome.
         suspicious = trust is Trust.SUSPICIOUS
         return await self._finish(this, TickResult.SUSPICIOUS if suspicious else TickResult.OK)
 
@@ -268,6 +275,20 @@ class Project:
         """The watched clock at a moment of this tick."""
         return self._watch.provisional + max(0.0, mono - self._watch_mono)
 
+    def _decide(self, bill: Bill) -> dict[str, Ruling]:
+        """What each orphan's policy says; told once when it becomes due, and nothing is done."""
+        watched = self._watched(self._watch_mono)
+        rulings = decide(
+            self._tracker.episodes,
+            self._book,
+            self.config.policies,
+            tariff=self.config.tariff,
+            spend=bill.episodes,
+            watched=watched,
+        )
+        self._tracker.note_due(rulings, watched)
+        return rulings
+
     async def _finish(self, this: _Pass, result: TickResult) -> TickReport:
         """Price what is known, write it, and only then let it be seen."""
         now = self._clock.now()
@@ -278,6 +299,7 @@ class Project:
             self._watch.good_wall or now,
             self._book.skew,
         )
+        rulings = self._decide(bill)
         unwritten = self._tracker.unwritten
         record = TickRecord(
             project=self.config.name,
@@ -304,11 +326,18 @@ class Project:
             else:
                 self._tracker.unwritten = Unwritten()
                 self._accounts.committed(bill)
-        self._last = self._report(this, result, bill, now, rows)
+        self._last = self._report(this, result, bill, rulings, now=now, rows=rows)
         return self._last
 
     def _report(
-        self, this: _Pass, result: TickResult, bill: Bill, now: datetime, rows: int
+        self,
+        this: _Pass,
+        result: TickResult,
+        bill: Bill,
+        rulings: Mapping[str, Ruling],
+        *,
+        now: datetime,
+        rows: int,
     ) -> TickReport:
         mono = self._clock.monotonic()
         report = replace(
@@ -326,13 +355,18 @@ class Project:
         if result in (TickResult.FAILED, TickResult.BACKING_OFF):
             return report  # what was last known stays; last_success_at tells its age
         episodes, accounts, watched = self._tracker.episodes, self._accounts, self._watched(mono)
+        views = orphan_views(
+            episodes, self._book, accounts, bill, rulings, watched=watched, now=now
+        )
+        due = Counter(view.policy for view in views if view.due)
         return replace(
             report,
             watched_seconds=self._watch.watched,
             blind_seconds=self._watch.blind,
             last_success_at=now if result is TickResult.OK else report.last_success_at,
             rooms={state: self._book.verdicts[state] for state in VerdictState},
-            orphans=orphan_views(episodes, self._book, accounts, bill, watched=watched, now=now),
+            orphans=views,
+            due={p.name: due[p.name] for p in self.config.policies if p.action is not Action.KEEP},
             orphaned_agents=accounts.count_agents(episodes),
             stranded=sum(e.stranded_since is not None for e in episodes),
             spend=accounts.exported,

@@ -4,7 +4,7 @@ Memory moves with the observation; the store follows at the tick's commit. What 
 unwritten stays here and goes into the next one.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -19,6 +19,7 @@ from watchdog.core.episodes import (
 )
 from watchdog.core.errors import RoomServiceError, RoomUnreachable
 from watchdog.core.model import CloseReason, Episode, Look, RoomListing, Verdict, VerdictState
+from watchdog.core.policy import Action, Ruling
 from watchdog.core.report import Change, ChangeKind
 from watchdog.core.rooms import RoomBook, RoomState
 from watchdog.core.watch import Trust
@@ -60,6 +61,7 @@ class EpisodeTracker:
         self._on_close = on_close
         self._on_reopen = on_reopen
         self._gone: dict[str, Episode] = {}
+        self._told_due: set[str] = set()
         self._open: dict[str, Episode] = {}
         self._changes: list[Change] = []
         self.unwritten = Unwritten()
@@ -93,6 +95,21 @@ class EpisodeTracker:
         self.unwritten.seen.clear()
         self.unwritten.probed.clear()
         self.unwritten.clock_set = True
+
+    def note_due(self, rulings: Mapping[str, Ruling], watched: float) -> None:
+        """Tell, once for each episode, that it has become due under its policy."""
+        self._told_due &= rulings.keys()
+        for episode in self._open.values():
+            ruling = rulings.get(episode.id)
+            if ruling is None or episode.id in self._told_due or not episode.present_agents:
+                continue
+            asks = ruling.policy.action is not Action.KEEP
+            if asks and ruling.is_due(watched - episode.watched_at_open):
+                self._told_due.add(episode.id)
+                detail = (
+                    f"policy {ruling.policy.name} would {ruling.policy.action}: {ruling.why_due}"
+                )
+                self._changes.append(Change(ChangeKind.DUE, episode, detail))
 
     def take_changes(self) -> tuple[Change, ...]:
         """What happened since this was last asked."""

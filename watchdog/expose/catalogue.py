@@ -84,6 +84,12 @@ SPECS: tuple[MetricSpec, ...] = (
         f"the {TOP_ROOMS} oldest episodes of each project.",
     ),
     MetricSpec(
+        "orphaned_rooms_due",
+        "gauge",
+        ("project", "policy"),
+        "Rooms with an open episode that are past their policy's threshold and not deleted.",
+    ),
+    MetricSpec(
         "stranded_rooms",
         "gauge",
         _PROJECT,

@@ -6,9 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 from watchdog.core.model import AgentSpan, Bounds, Episode
+from watchdog.core.policy import Action, Ruling
 from watchdog.core.records import Spend
 from watchdog.core.report import OrphanView
-from watchdog.expose.labels import RoomNames
+from watchdog.expose.labels import MAX_LABEL, RoomNames, printable
 
 UNPRICED = "unpriced"
 
@@ -57,6 +58,33 @@ def duration(seconds: float) -> str:
     if whole < 86400:
         return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
     return f"{whole // 86400}d {whole % 86400 // 3600:02d}h"
+
+
+def due_text(view: OrphanView) -> str:
+    """When a room is due, and under which policy: `in 3m 20s (default)`, `now (default)`, `kept (vip)`."""
+    if view.ruling is None:
+        return ""
+    policy = printable(view.ruling.policy.name, MAX_LABEL)
+    if view.ruling.policy.action is Action.KEEP:
+        return f"kept ({policy})"
+    if view.due:
+        return f"now ({policy})"
+    return f"in {duration(view.ruling.due_age - view.age)} ({policy})"
+
+
+def ruling_json(ruling: Ruling, age: float) -> dict[str, Any]:
+    """What the policies say of an episode of that age in watched seconds, and the whole walk."""
+    return {
+        "policy": _text(ruling.policy.name),
+        "action": ruling.policy.action.value,
+        "due": ruling.policy.action is not Action.KEEP and ruling.is_due(age),
+        "due_age_seconds": round(ruling.due_age, 3),
+        "why_due": ruling.why_due,
+        "walk": [
+            {"policy": _text(step.policy.name), "matches": step.fit.value, "why": _text(step.why)}
+            for step in ruling.walk
+        ],
+    }
 
 
 def wall_seconds(episode: Episode) -> float:
@@ -139,6 +167,9 @@ def orphan_json(
         "spend": spend_json(view.spend),
         "spend_is_complete": not lacks_price(view.episode, unpriced),
         "policy": _text(view.policy),
+        "due": view.due,
+        "due_age_seconds": round(view.ruling.due_age, 3) if view.ruling else None,
+        "why_due": view.ruling.why_due if view.ruling else "",
         "episode": episode_json(view.episode, room_names),
     }
 

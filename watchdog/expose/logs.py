@@ -27,6 +27,7 @@ _EVENTS = {
     ChangeKind.AGENTS: "agents changed",
     ChangeKind.STRANDED: "room stranded",
     ChangeKind.REACHABLE: "room reachable again",
+    ChangeKind.DUE: "episode due",
 }
 
 

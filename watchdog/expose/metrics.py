@@ -260,6 +260,8 @@ class _LatestReports(Collector):
             families.add("orphaned_agents", count, project, label)
         oldest = max((view.age for view in good.orphans), default=0.0)
         families.add("oldest_orphan_age_seconds", oldest, project)
+        for policy, due in good.due.items():
+            families.add("orphaned_rooms_due", due, project, printable(policy, MAX_LABEL))
         families.add("stranded_rooms", good.stranded, project)
         for name, burn in state.by_label(good.burn).items():
             if self._is_known(project, name, burn):

@@ -106,4 +106,7 @@ class OrphanedRoom(BaseModel):
     spend: SpendEstimate
     spend_is_complete: bool = Field(description="False where a meter of its agents is unpriced.")
     policy: str
+    due: bool
+    due_age_seconds: float | None
+    why_due: str
     episode: EpisodeDetails

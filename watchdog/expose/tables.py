@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from watchdog.core.model import CloseReason, Episode
+from watchdog.core.policy import Action, Ruling
 from watchdog.core.records import Spend
 from watchdog.core.report import Change, ChangeKind, OrphanView
 from watchdog.expose.formats import (
@@ -15,6 +16,7 @@ from watchdog.expose.formats import (
     Unpriced,
     agent_names,
     all_priced,
+    due_text,
     duration,
     iso,
     lacks_price,
@@ -35,6 +37,7 @@ HAPPENED = {
     ChangeKind.AGENTS: "its agents changed",
     ChangeKind.STRANDED: "listed, but its node does not answer",
     ChangeKind.REACHABLE: "reachable again",
+    ChangeKind.DUE: "past its threshold",
 }
 
 _SIGNS = {
@@ -43,6 +46,7 @@ _SIGNS = {
     ChangeKind.AGENTS: ("~", "~", "cyan"),
     ChangeKind.STRANDED: ("!", "!", "red"),
     ChangeKind.REACHABLE: ("✔", "+", "green"),
+    ChangeKind.DUE: ("▲", "^", "bold red"),
 }
 
 
@@ -56,7 +60,7 @@ def rooms_table(
 ) -> Table:
     """Orphaned rooms, the oldest first; at most `limit` lines, the last of which counts the rest.
 
-    `narrow` leaves the project out and keeps every room on one line.
+    `narrow` leaves the project and the reason out and keeps every room on one line.
     """
     names = room_names or RoomNames()
     table = Table(box=None, expand=narrow, padding=(0, 2, 0, 0), header_style="bold")
@@ -66,7 +70,9 @@ def rooms_table(
     table.add_column("agent", no_wrap=narrow, overflow="ellipsis" if narrow else "fold", ratio=3)
     table.add_column("alone for", justify="right", no_wrap=True)
     table.add_column("spend, low to high", justify="right", no_wrap=True)
-    table.add_column("why", no_wrap=narrow, overflow="ellipsis" if narrow else "fold", ratio=4)
+    table.add_column("due", no_wrap=narrow, overflow="ellipsis" if narrow else "fold", ratio=4)
+    if not narrow:
+        table.add_column("why", overflow="fold", ratio=4)
     oldest = sorted(orphans, key=lambda view: -view.age)
     shown = oldest if limit is None or len(oldest) <= limit else oldest[: max(0, limit - 1)]
     for view in shown:
@@ -75,10 +81,13 @@ def rooms_table(
             Text(_names(view.episode) or "(none)"),
             Text(duration(view.age), _age_style(view.age)),
             Text(spend_text(view.spend, unpriced=lacks_price(view.episode, unpriced))),
-            Text(printable(view.reason), "dim"),
+            Text(due_text(view), "bold red" if view.due else ""),
         )
-        project = () if narrow else (Text(printable(view.episode.project, MAX_LABEL)),)
-        table.add_row(*project, *row)
+        if narrow:
+            table.add_row(*row)
+        else:
+            project = Text(printable(view.episode.project, MAX_LABEL))
+            table.add_row(project, *row, Text(printable(view.reason), "dim"))
     if len(shown) < len(oldest):
         more = Text(f"and {len(oldest) - len(shown)} more", "dim")
         table.add_row(*(() if narrow else ("",)), more)
@@ -136,6 +145,30 @@ def episode_lines(
         if value:
             facts.add_row(name, value if isinstance(value, Text) else Text(value))
     return Group(facts, Text(), _agents_table(episode))
+
+
+def ruling_lines(ruling: Ruling, age: float) -> Group:
+    """What the policies say of an episode of that age in watched seconds, and why the others do not."""
+    policy = ruling.policy
+    name = printable(policy.name, MAX_LABEL)
+    if policy.action is Action.KEEP:
+        says = Text(f"policy {name} keeps this room")
+    elif ruling.is_due(age):
+        says = Text(f"due under policy {name} since {duration(ruling.due_age)}", "bold red")
+        says.append(f" ({policy.action}; {ruling.why_due}); mode observe: nothing is done", "")
+    else:
+        says = Text(f"due under policy {name} in {duration(ruling.due_age - age)}")
+        says.append(f", at {duration(ruling.due_age)} ({policy.action}; {ruling.why_due})")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in ("policy", "matches", "why"):
+        table.add_column(column, overflow="fold")
+    for step in ruling.walk:
+        table.add_row(
+            Text(printable(step.policy.name, MAX_LABEL)),
+            step.fit.value,
+            Text(printable(step.why)),
+        )
+    return Group(says, Text(), table)
 
 
 _PERSON_SEEN = {True: "yes", False: "no, nobody ever joined", None: "not known"}

@@ -1,10 +1,13 @@
 """The orphaned rooms as the database has them: for commands that run beside the daemon."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
+from watchdog.core.facts import facts_of
 from watchdog.core.model import Episode, VerdictState
 from watchdog.core.names import UNNAMED
+from watchdog.core.policy import Policy, Ruling, walk
 from watchdog.core.pricing import Tariff, episode_spend
 from watchdog.core.records import Spend, TickRecord
 from watchdog.core.report import OrphanView
@@ -14,17 +17,35 @@ def stored_orphans(
     episodes: Iterable[Episode],
     ticks: Mapping[str, TickRecord],
     tariffs: Mapping[str, Tariff],
+    policies: Sequence[Policy],
 ) -> tuple[OrphanView, ...]:
     """Open episodes as of their project's newest tick, the oldest first.
 
     Spend needs the project's tariff: without it (a project that is no longer configured) it is zero
     and `unpriced` should say so.
     """
-    views = [_view(e, ticks.get(e.project), tariffs.get(e.project)) for e in episodes if e.is_open]
+    views = [
+        _view(e, ticks.get(e.project), tariffs.get(e.project), policies)
+        for e in episodes
+        if e.is_open
+    ]
     return tuple(sorted(views, key=lambda view: -view.age))
 
 
-def _view(episode: Episode, tick: TickRecord | None, tariff: Tariff | None) -> OrphanView:
+def stored_ruling(
+    episode: Episode, tick: TickRecord | None, tariff: Tariff | None, policies: Sequence[Policy]
+) -> Ruling | None:
+    """What the policies say of an open episode, as far as the database knows its history."""
+    if tick is None or tariff is None or not episode.is_open:
+        return None
+    spend = stored_spend(episode, tick, tariff)
+    facts = facts_of(episode, tariff, spend=spend, watched=tick.watched_seconds, skew=0.0)
+    return walk(policies, facts)
+
+
+def _view(
+    episode: Episode, tick: TickRecord | None, tariff: Tariff | None, policies: Sequence[Policy]
+) -> OrphanView:
     present = episode.present_agents
     names = [span.agent_name for span in present or episode.agents]
     count = f"{len(present)} agent connection{'' if len(present) == 1 else 's'}, no person"
@@ -37,6 +58,7 @@ def _view(episode: Episode, tick: TickRecord | None, tariff: Tariff | None) -> O
         session_age=_seconds_since(episode.room_created_at, tick),
         num_participants=0,
         spend=stored_spend(episode, tick, tariff),
+        ruling=stored_ruling(episode, tick, tariff, policies),
     )
 
 
@@ -57,3 +79,31 @@ def stored_spend(episode: Episode, tick: TickRecord | None, tariff: Tariff | Non
 
 def _seconds_since(at: datetime, tick: TickRecord | None) -> float:
     return max(0.0, (tick.at - at).total_seconds()) if tick else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the database has of one room: its episodes, the newest first, as of the newest tick.
+
+    `problem` says why it could not be read.
+    """
+
+    episodes: tuple[Episode, ...] = ()
+    tick: TickRecord | None = None
+    tariff: Tariff | None = None
+    policies: tuple[Policy, ...] = ()
+    problem: str = ""
+
+    def age(self, episode: Episode) -> float | None:
+        """Watched seconds of an open episode."""
+        return watched_age(episode, self.tick) if episode.is_open and self.tick else None
+
+    def spend(self, episode: Episode) -> Spend | None:
+        """What it has cost; None where a price is lacking."""
+        if self.tariff is None or self.tariff.unpriced:
+            return None
+        return stored_spend(episode, self.tick, self.tariff)
+
+    def ruling(self, episode: Episode) -> Ruling | None:
+        """What the policies say of an open episode."""
+        return stored_ruling(episode, self.tick, self.tariff, self.policies)

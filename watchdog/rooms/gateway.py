@@ -291,6 +291,8 @@ def translate(method: str, error: Exception, deadline: float) -> RoomServiceErro
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.strerror:
+        return f"{error.host}:{error.port}: {error.os_error.strerror}"
     text = " ".join(str(error).split()) or type(error).__name__
     return text[:200]
 

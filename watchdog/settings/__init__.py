@@ -3,11 +3,13 @@
 from watchdog.settings.durations import format_duration, parse_duration
 from watchdog.settings.fields import ListenAddress
 from watchdog.settings.load import load_settings
-from watchdog.settings.model import Project, Settings
+from watchdog.settings.model import MatchSettings, PolicySettings, Project, Settings
 from watchdog.settings.table import Setting, configuration_markdown, describe
 
 __all__ = [
     "ListenAddress",
+    "MatchSettings",
+    "PolicySettings",
     "Project",
     "Setting",
     "Settings",

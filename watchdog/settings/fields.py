@@ -3,13 +3,19 @@
 import ipaddress
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from urllib.parse import urlsplit
 
-PERSON_KINDS = ("SIP", "INGRESS", "CONNECTOR", "BRIDGE")
+PERSON_KINDS = ("STANDARD", "INGRESS", "SIP", "CONNECTOR", "BRIDGE")
+"""LiveKit's kinds that can be a person."""
+LEAVABLE_KINDS = ("SIP", "INGRESS", "CONNECTOR", "BRIDGE")
 """The kinds that are persons unless the operator says otherwise (T12)."""
+BUILT_IN_POLICIES = ("transfer", "phone", "never-attended", "default")
+"""The names that no policy of the operator's may bear (SAFETY B)."""
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+")
-_PROJECT_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_AMOUNT = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _BRACKETS = re.compile(r"\[!?\]?[^\]]*\]")
 
 
@@ -97,9 +103,9 @@ def check_agent_glob(value: str) -> str:
 
 def check_not_person_kind(value: str) -> str:
     """A kind that may be said not to count as a person."""
-    if value in PERSON_KINDS:
+    if value in LEAVABLE_KINDS:
         return value
-    known = ", ".join(PERSON_KINDS)
+    known = ", ".join(LEAVABLE_KINDS)
     if value == "STANDARD":
         raise ValueError(f"always counts as a person; only these kinds can be left out: {known}")
     if value in ("AGENT", "EGRESS"):
@@ -107,8 +113,48 @@ def check_not_person_kind(value: str) -> str:
     raise ValueError(f"is no kind that can be left out; these can: {known}")
 
 
+def check_person_kind(value: str) -> str:
+    """A kind that a person can have, in LiveKit's word."""
+    if value not in PERSON_KINDS:
+        raise ValueError(f"is no kind of person; the kinds are {', '.join(PERSON_KINDS)}")
+    return value
+
+
+def check_match_glob(value: str) -> str:
+    """A glob that a policy matches names with."""
+    if not value.strip():
+        raise ValueError('is an empty glob and matches no name; write one like "call-*"')
+    return value
+
+
 def check_project_name(value: str) -> str:
     """A project's name: it stands in metrics, paths and commands."""
-    if not _PROJECT_NAME.fullmatch(value):
-        raise ValueError("is no project name; use 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+    return _name(value, "project")
+
+
+def check_policy_name(value: str) -> str:
+    """A policy's name: it stands in metrics and records, beside those of the built-in ones."""
+    if value in BUILT_IN_POLICIES:
+        raise ValueError(
+            f"is a built-in policy's name, as are {', '.join(BUILT_IN_POLICIES)}; choose another"
+        )
+    return _name(value, "policy")
+
+
+def _name(value: str, what: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError(f"is no {what} name; use 1 to 64 of the characters A-Z a-z 0-9 . _ -")
     return value
+
+
+def parse_usd(value: object) -> Decimal:
+    """An amount in USD, more than 0, from decimal text; a float would not be the amount written."""
+    if isinstance(value, Decimal):
+        return value
+    if not isinstance(value, str):
+        raise ValueError('must be decimal text; write it in quotes, like "2.50"')  # noqa: TRY004 - for pydantic
+    if not _AMOUNT.fullmatch(value):
+        raise ValueError('is no amount in USD; write it like "2.50"')
+    if not (amount := Decimal(value)):
+        raise ValueError("must be more than 0; give an amount or leave the key out")
+    return amount

@@ -4,8 +4,9 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -15,10 +16,19 @@ from watchdog.core.errors import ConfigurationError
 from watchdog.settings import problems
 from watchdog.settings.durations import format_duration
 from watchdog.settings.files import read_secret, read_toml
+from watchdog.settings.keys import (
+    LIVEKIT_VARIABLES,
+    TABLE_LISTS,
+    section_of,
+    settings_keys,
+    variable_of,
+)
 from watchdog.settings.model import (
     ENV_PREFIX,
+    GRACE_BEYOND_POLL,
     NO_PROJECT,
     SECRET_KEYS,
+    PolicySettings,
     Project,
     Settings,
 )
@@ -26,13 +36,6 @@ from watchdog.settings.problems import Problem
 
 CONFIG_VARIABLE = "WATCHDOG_CONFIG"
 DEFAULT_FILE = "watchdog.toml"
-LIVEKIT_VARIABLES: Mapping[str, str] = {
-    "url": "LIVEKIT_URL",
-    "api_key": "LIVEKIT_API_KEY",
-    "api_secret": "LIVEKIT_API_SECRET",
-    "api_secret_file": "LIVEKIT_API_SECRET_FILE",
-}
-"""The variables that give the project `default`, by the key of `[[projects]]` each stands for."""
 
 # Kubernetes puts these into every container of a namespace that has a Service called watchdog….
 _SERVICE_LINK = re.compile(
@@ -40,34 +43,6 @@ _SERVICE_LINK = re.compile(
     r"(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9]+)*|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
 _PORT_LINK = re.compile(r"(tcp|udp|sctp)://\S+")
-
-
-def settings_keys(
-    model: type[BaseModel] = Settings, prefix: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
-    """Every single setting's path and field; those of a project begin with `projects`."""
-    for name, field in model.model_fields.items():
-        inner = _section(field)
-        if inner is None:
-            yield (*prefix, name), field
-        else:
-            yield from settings_keys(inner, (*prefix, name))
-
-
-def _section(field: FieldInfo) -> type[BaseModel] | None:
-    """The model of a table, or of each table in a list of tables."""
-    for kind in (field.annotation, *get_args(field.annotation)):
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return kind
-    return None
-
-
-def variable_of(path: tuple[str, ...]) -> str | None:
-    """The environment variable of a setting; projects are given in the file, or by LiveKit's own."""
-    if path[0] == "projects":
-        return None
-    return ENV_PREFIX + "__".join(path).upper()
-
 
 _KEYS: Mapping[tuple[str, ...], FieldInfo] = dict(settings_keys())
 _VARIABLES: Mapping[str, tuple[str, ...]] = {
@@ -258,8 +233,8 @@ def _unknown_keys(
         field = model.model_fields.get(key)
         if field is None:
             dotted = ".".join(str(part) for part in path if isinstance(part, str))
-            yield Problem(prefix if prefix[:1] == ("projects",) else (), _unknown(dotted))
-        elif section := _section(field):
+            yield Problem(problems.listed_table(prefix), _unknown(dotted))
+        elif section := section_of(field):
             if isinstance(value, dict):
                 yield from _unknown_keys(value, section, path)
             for number, item in enumerate(value if isinstance(value, list) else ()):
@@ -280,10 +255,11 @@ def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
             continue
         if _is_service_link(name, value):
             continue
-        if name.upper() == ENV_PREFIX + "PROJECTS" or name.upper().startswith("WATCHDOG_PROJECTS_"):
+        first = name.upper().removeprefix(ENV_PREFIX).partition("_")[0].lower()
+        if tables := TABLE_LISTS.get(first):
             yield (
-                f"{name}: projects are given as [[projects]] in the configuration file, or one by "
-                "LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
+                f"{problems.shown(name)[1:-1]}: {first} are given as [[{first}]] in the configuration "
+                f"file{tables.or_else}"
             )
             continue
         dotted = name[len(ENV_PREFIX) :].lower().replace("__", ".")
@@ -311,13 +287,33 @@ def _contradictions(settings: Settings) -> Iterator[Problem]:
             f"{format_duration(interval)} is too short: listing the rooms alone would take more than "
             f"half of detection.requests_per_minute = {allowed}; poll less often or allow more",
         )
-    names = [project.name for project in settings.projects]
-    for number, name in enumerate(names):
-        if name in names[:number]:
-            yield Problem(
-                ("projects", number, "name"),
-                f"{problems.shown(name)} is taken by another project; give each its own name",
-            )
+    for tables, described in TABLE_LISTS.items():
+        names = [table.name for table in getattr(settings, tables)]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                yield Problem(
+                    (tables, number, "name"),
+                    f"{problems.shown(name)} is taken by another {described.one}; give each its own "
+                    "name",
+                )
+    for number, policy in enumerate(settings.policies):
+        for key, wrong in _wrong_times(policy, interval):
+            yield Problem(("policies", number, key), wrong)
+
+
+def _wrong_times(policy: PolicySettings, poll_interval: timedelta) -> Iterator[tuple[str, str]]:
+    """The keys of a policy whose times are no good together, with what is wrong (SAFETY C)."""
+    grace, least = policy.grace, poll_interval + GRACE_BEYOND_POLL
+    if grace < least and not policy.allow_short_grace:
+        wrong = (
+            f"{format_duration(grace)} is too short: the least allowed is {format_duration(least)}, "
+            f"poll_interval + {format_duration(GRACE_BEYOND_POLL)}; raise it or say "
+            "allow_short_grace = true"
+        )
+        yield "grace", wrong
+    if (limit := policy.hard_limit) is not None and limit < grace:
+        wrong = f"{format_duration(limit)} is below the grace of {format_duration(grace)}"
+        yield "hard_limit", f"{wrong}; raise it or shorten the grace"
 
 
 class _Reporter:
@@ -334,8 +330,8 @@ class _Reporter:
         if variable and variable in self._environ:
             return f"{variable}: {problem.message}"
         where = [str(self._file)] if self._file else []
-        if problem.path[:1] == ("projects",) and len(problem.path) > 1:
-            where.append(f"[[projects]] no. {int(problem.path[1]) + 1}")
+        if table := problems.listed_table(problem.path):
+            where.append(f"[[{table[0]}]] no. {int(table[1]) + 1}")
             words = words[1:]
         if words:
             where.append(".".join(words))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,18 +27,27 @@ from watchdog.core.errors import ConfigurationError
 from watchdog.core.pricing import PROFILES
 from watchdog.settings.durations import format_duration, parse_duration
 from watchdog.settings.fields import (
+    BUILT_IN_POLICIES,
+    LEAVABLE_KINDS,
+    PERSON_KINDS,
     ListenAddress,
     check_agent_glob,
     check_database_url,
+    check_match_glob,
     check_not_person_kind,
+    check_person_kind,
+    check_policy_name,
     check_project_name,
     check_server_url,
     parse_listen,
+    parse_usd,
 )
 
 ENV_PREFIX = "WATCHDOG_"
 SECRET_KEYS = frozenset({"api_key", "api_secret", "url", "database", "projects"})
 """Keys whose value no error may repeat: they are secrets, or may have one inside."""
+GRACE_BEYOND_POLL = timedelta(seconds=10 + 25)
+"""A count lags by 10 s, and a lost connection is noticed after 25 s (SAFETY C)."""
 
 NO_PROJECT = (
     "no LiveKit project is configured; set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET, "
@@ -97,6 +107,7 @@ Listen = Annotated[
     PlainSerializer(lambda at: str(at or "off"), return_type=str, when_used="json"),
 ]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
+Glob = Annotated[str, AfterValidator(check_match_glob)]
 
 
 class _Section(BaseModel):
@@ -138,7 +149,7 @@ class DetectionSettings(_Section):
     )
     not_persons: tuple[Annotated[str, AfterValidator(check_not_person_kind)], ...] = Field(
         default=(),
-        description="Kinds that do not count as a person: any of SIP, INGRESS, CONNECTOR, BRIDGE",
+        description=f"Kinds that do not count as a person: any of {', '.join(LEAVABLE_KINDS)}",
     )
     requests_per_minute: Annotated[int, BeforeValidator(_not_bool)] = Field(
         default=100,
@@ -187,6 +198,67 @@ class LogSettings(_Section):
     )
 
 
+class MatchSettings(_Section):
+    """`match` of one `[[policies]]` table: what is left out matches everything."""
+
+    rooms: tuple[Glob, ...] = Field(
+        default=(), description="Globs of which one must match the room's name; none: every room"
+    )
+    agents: tuple[Glob, ...] = Field(
+        default=(),
+        description="Globs of which one must match the name of an agent in the room; none: every room",
+    )
+    person_seen: bool | None = Field(
+        default=None,
+        strict=True,
+        description="`true`: a person was there before; `false`: no person ever was; left out: either",
+    )
+    last_person_kinds: tuple[Annotated[str, AfterValidator(check_person_kind)], ...] = Field(
+        default=(),
+        description="Every person who was there had one of these kinds: any of "
+        f"{', '.join(PERSON_KINDS)}; none: every room",
+    )
+
+
+class PolicySettings(_Section):
+    """One `[[policies]]` table: which rooms it speaks for, when they are due, and what is done then."""
+
+    name: Annotated[str, AfterValidator(check_policy_name)] = Field(
+        description="Its name in metrics and records: 1 to 64 of `A-Z a-z 0-9 . _ -`, unique, and none "
+        f"of the built-in {', '.join(f'`{name}`' for name in BUILT_IN_POLICIES)}"
+    )
+    match: MatchSettings = MatchSettings()
+    grace: Duration = Field(
+        default=timedelta(minutes=10),
+        description="No room is due at a lower age; at least `poll_interval` + "
+        f"{format_duration(GRACE_BEYOND_POLL)} unless `allow_short_grace`",
+    )
+    respect_room_timeouts: bool = Field(
+        default=True,
+        strict=True,
+        description="Wait until the server itself should have closed the room, and 30s more",
+    )
+    hard_limit: Duration | None = Field(
+        default=None,
+        description="The age at which a room is due whatever its own timeouts say; not below `grace`",
+    )
+    max_spend: Annotated[Decimal, BeforeValidator(parse_usd)] | None = Field(
+        default=None,
+        description='The low estimate in USD, in quotes like `"2.50"`, at which a room is due whatever '
+        "its own timeouts say, once `grace` is over",
+    )
+    action: Literal["delete", "warn", "keep"] = Field(
+        default="delete",
+        description="What a due room gets; in mode `observe` nothing is deleted: the decision is only "
+        "shown",
+    )
+    allow_short_grace: bool = Field(
+        default=False,
+        strict=True,
+        description="Allow a `grace` in which a person who lost the connection may not be back yet",
+    )
+
+
 class Project(_Section):
     """One `[[projects]]` table: a LiveKit server or Cloud project. Key and secret print as asterisks."""
 
@@ -231,6 +303,10 @@ class Settings(BaseSettings):
     privacy: PrivacySettings = PrivacySettings()
     prices: PricesSettings = PricesSettings()
     log: LogSettings = LogSettings()
+    policies: tuple[PolicySettings, ...] = Field(
+        default=(),
+        description="The policies of your own, in the order in which they are tried",
+    )
     projects: tuple[Project, ...] = Field(
         default=(),
         description="The projects to watch; left out, LIVEKIT_URL and its kin give the project `default`",

@@ -52,6 +52,11 @@ class Problem:
     message: str
 
 
+def listed_table(path: Place) -> Place:
+    """The part of a path that leads to a table in a list, like ("projects", 0); else nothing."""
+    return path[:2] if len(path) > 1 and isinstance(path[1], int) else ()
+
+
 def shown(value: object) -> str:
     """A value for an error message: quoted, on one line, not too long."""
     if isinstance(value, str):

@@ -2,9 +2,10 @@
 
 import json
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -13,11 +14,13 @@ from pydantic.fields import FieldInfo
 
 from watchdog.settings.durations import DURATION_FORMS, format_duration
 from watchdog.settings.fields import ListenAddress
-from watchdog.settings.load import LIVEKIT_VARIABLES, settings_keys, variable_of
+from watchdog.settings.keys import TABLE_LISTS, settings_keys, variable_of
 
 _TYPE_NAMES: Mapping[Any, str] = {
     timedelta: "duration",
     str: "text",
+    Decimal: "decimal text",
+    bool: "true or false",
     int: "whole number",
     float: "number",
     Path: "path",
@@ -46,7 +49,7 @@ def describe() -> tuple[Setting, ...]:
 def _setting(path: tuple[str, ...], field: FieldInfo) -> Setting:
     variable = variable_of(path)
     if variable is None:
-        variable = LIVEKIT_VARIABLES.get(path[-1])
+        variable = TABLE_LISTS[path[0]].variables.get(path[-1])
     default = None if field.is_required() else field.get_default(call_default_factory=True)
     return Setting(
         key=".".join(path),
@@ -77,6 +80,8 @@ def _toml(value: Any) -> str:
         return json.dumps(format_duration(value))
     if isinstance(value, tuple):
         return "[" + ", ".join(map(_toml, value)) + "]"
+    if isinstance(value, bool):
+        return json.dumps(value)
     if isinstance(value, int | float):
         return str(value)
     return json.dumps(str(value))
@@ -84,24 +89,49 @@ def _toml(value: Any) -> str:
 
 def configuration_markdown() -> str:
     """The text of docs/configuration.md."""
-    settings = describe()
     return _PAGE.format(
         forms=DURATION_FORMS,
-        settings="\n".join(_row(s) for s in settings if not s.key.startswith("projects.")),
-        projects="\n".join(_row(s) for s in settings if s.key.startswith("projects.")),
+        settings=_table(None),
+        policies=_table("policies"),
+        projects=_table("projects"),
+        policy_example=POLICY_EXAMPLE.rstrip(),
         example=EXAMPLE.rstrip(),
     )
 
 
-def _row(setting: Setting) -> str:
+def _table(tables: str | None) -> str:
+    """The table of one list of tables, or of all settings that stand in none."""
+    head = ["key", "type", "default", "variable", "meaning"]
+    if tables is not None:
+        head[0] = f"key of `[[{tables}]]`"
+        head[3] = f"variable of the {TABLE_LISTS[tables].one} `default`"
+    rows = [
+        _cells(setting)
+        for setting in describe()
+        if (first := setting.key.partition(".")[0]) == tables
+        or (tables is None and first not in TABLE_LISTS)
+    ]
+    if not any(row[3] for row in rows):  # a column of nothing
+        for row in (head, *rows):
+            del row[3]
+    return "\n".join(map(_line, (head, ["---"] * len(head), *rows)))
+
+
+def _cells(setting: Setting) -> list[str]:
+    first, _, rest = setting.key.partition(".")
     default = f"`{setting.default}`" if setting.default is not None else ""
-    cells = (
-        f"`{setting.key.removeprefix('projects.')}`",
+    return [
+        f"`{rest if first in TABLE_LISTS else setting.key}`",
         setting.type.replace('"', "`"),
         "required" if setting.required else default,
         f"`{setting.variable}`" if setting.variable else "",
         setting.meaning,
-    )
+    ]
+
+
+def _line(cells: Sequence[str]) -> str:
+    if set(cells) == {"---"}:
+        return "|" + "|".join(cells) + "|"
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -129,6 +159,21 @@ api_secret_file = "/run/secrets/livekit-eu"
 """
 """A configuration as people write it."""
 
+POLICY_EXAMPLE = """\
+[[policies]]                     # a call that costs too much before the room closes by itself
+name = "support-calls"
+match = { rooms = ["call-*"], agents = ["support-*"], last_person_kinds = ["SIP"], person_seen = true }
+grace = "90s"
+hard_limit = "2h"
+max_spend = "2.50"
+
+[[policies]]                     # left alone, however long it lasts
+name = "demos"
+match = { rooms = ["demo-*"] }
+action = "keep"
+"""
+"""Policies as people write them."""
+
 _PAGE = """\
 # Configuration
 
@@ -144,9 +189,40 @@ directory, those in a variable at the working directory. An unknown key, and an 
 begins with `WATCHDOG_`, is an error. (The variables that Kubernetes sets for a Service called
 `watchdog` are let pass.) `livekit-watchdog check-config` tells everything that is wrong at once.
 
-| key | type | default | variable | meaning |
-|---|---|---|---|---|
 {settings}
+
+## Policies
+
+A policy says which orphaned rooms it speaks for, at which age they are due, and what is done then.
+Policies are given in the file alone. **In mode `observe` nothing is deleted: the decision is only shown.**
+
+{policies}
+
+The policies are walked in this order: the built-in `transfer` first, then the file's from the top, then
+the built-in `phone`, `never-attended` and `default`. The first that certainly matches ends the walk.
+Where it is not known who was in a room, a policy that asks for this *may* match and the walk goes on; of
+all those found, the most patient decides: keep, before warn, before delete with the latest due age. A
+room is **due** at the age
+
+    max(grace, min(T + 30s, hard_limit, the age at which max_spend is reached))
+
+where T is what the room's own timeouts leave: its `departure_timeout` if a person was there, what remains
+of its `empty_timeout` if no person ever was, the larger of the two where that is not known, and 0 with
+`respect_room_timeouts = false`. A limit that is left out is infinite. So nothing is due before `grace`, and
+`hard_limit` and `max_spend` override the room's timeouts and nothing else. Age is watched time.
+
+| built-in policy | speaks for | grace | hard_limit | action |
+|---|---|---|---|---|
+| `transfer` | rooms `*-human-agent`: a person is being fetched | 10m |  | warn |
+| `phone` | every person was SIP, the last one hung up; room timeouts are not respected | 1m |  | delete |
+| `never-attended` | no person was ever there | 30m | 4h | delete |
+| `default` | every other room | 10m | 4h | delete |
+
+A built-in `grace` below `poll_interval` + 35s is raised to it.
+
+```toml
+{policy_example}
+```
 
 ## Projects
 
@@ -154,8 +230,6 @@ One project needs no file: LiveKit's own variables give it, under the name `defa
 has `[[projects]]`, those variables are not used. Keys and secrets never appear in logs, errors or
 output.
 
-| key of `[[projects]]` | type | default | variable of the project `default` | meaning |
-|---|---|---|---|---|
 {projects}
 
 ## An example

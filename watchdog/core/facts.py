@@ -1,0 +1,30 @@
+"""From an episode to what the walk of the policies asks (SAFETY B, C)."""
+
+from decimal import Decimal
+
+from watchdog.core.model import Episode
+from watchdog.core.policy import RoomFacts
+from watchdog.core.pricing import Tariff, burn_per_hour
+from watchdog.core.records import Spend
+
+
+def facts_of(
+    episode: Episode, tariff: Tariff, *, spend: Spend, watched: float, skew: float
+) -> RoomFacts:
+    """What is known of an episode's room. `watched` is the watched clock, `skew` the server's less ours.
+
+    The kinds of its persons are not stored: they are left as not known.
+    """
+    created = episode.room_created_at.timestamp() - skew
+    lived = episode.bounds.first_orphaned_at.timestamp() - created
+    burn = burn_per_hour(episode, tariff).values()
+    return RoomFacts(
+        room=episode.room_name,
+        agents=tuple(span.agent_name for span in episode.present_agents),
+        age=max(0.0, watched - episode.watched_at_open),
+        departure_timeout=float(episode.departure_timeout),
+        empty_left=max(0.0, episode.empty_timeout - max(0.0, lived)),
+        person_seen=episode.person_seen,
+        spend_low=spend.low,
+        burn_low=sum((rate.low for rate in burn), Decimal(0)),
+    )

@@ -1,0 +1,38 @@
+"""What is to be done about each orphan: the policy that speaks for it, and when it is due.
+
+Nothing is done here. In mode observe a decision is shown and logged, and that is all.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from watchdog.core.facts import facts_of
+from watchdog.core.model import Episode
+from watchdog.core.policy import Policy, Ruling, walk
+from watchdog.core.pricing import Tariff
+from watchdog.core.records import Spend
+from watchdog.core.rooms import RoomBook
+
+
+def decide(
+    episodes: Iterable[Episode],
+    book: RoomBook,
+    policies: Sequence[Policy],
+    *,
+    tariff: Tariff,
+    spend: Mapping[str, Spend],
+    watched: float,
+) -> dict[str, Ruling]:
+    """The ruling on every open episode, by its id. `watched` is the project's watched clock (A9)."""
+    rulings: dict[str, Ruling] = {}
+    for episode in episodes:
+        facts = facts_of(
+            episode,
+            tariff,
+            spend=spend.get(episode.id, Spend()),
+            watched=watched,
+            skew=book.skew,
+        )
+        facts = replace(facts, person_kinds=book.rooms[episode.room_sid].kinds_known)
+        rulings[episode.id] = walk(policies, facts)
+    return rulings
