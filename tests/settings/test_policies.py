@@ -43,7 +43,7 @@ def test_a_policy_says_everything_it_can(tmp_path: Path):
         [[policies]]
         name = "Calls_1.eu-west"
         match = { rooms = ["call-*", "*"], agents = ["support-?"], last_person_kinds = [
-            "STANDARD", "INGRESS", "SIP", "CONNECTOR", "BRIDGE"], person_seen = false }
+            "STANDARD", "INGRESS", "SIP", "CONNECTOR", "BRIDGE"], person_seen = true }
         grace = "90s"
         respect_room_timeouts = false
         hard_limit = 90
@@ -57,7 +57,7 @@ def test_a_policy_says_everything_it_can(tmp_path: Path):
         "match": {
             "rooms": ["call-*", "*"],
             "agents": ["support-?"],
-            "person_seen": False,
+            "person_seen": True,
             "last_person_kinds": ["STANDARD", "INGRESS", "SIP", "CONNECTOR", "BRIDGE"],
         },
         "grace": "1m30s",
@@ -155,3 +155,17 @@ def test_every_list_of_tables_is_known_as_one():
     for section in lists.values():
         assert issubclass(section, BaseModel)
         assert "name" in section.model_fields
+
+
+def test_a_policy_that_can_match_no_room_is_refused(tmp_path: Path):
+    toml = """
+        [[policies]]
+        name = "calls"
+        match = { person_seen = false, last_person_kinds = ["SIP"] }
+        """
+    with pytest.raises(ConfigurationError) as caught:
+        policies(tmp_path, toml)
+    assert str(caught.value) == (
+        f"{tmp_path / 'watchdog.toml'}: [[policies]] no. 1: match: can match no room: where no person "
+        "was ever seen there are no last_person_kinds; leave one of the two out"
+    )

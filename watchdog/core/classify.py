@@ -84,12 +84,17 @@ def classify(
         reason = f"{_several(persons, 'person')} ({first.why})"
         return Verdict(VerdictState.ATTENDED, reason, assessed)
     if agents or avatars:
-        parts = [_several(n, w) for n, w in ((agents, "agent"), (avatars, "avatar")) if n]
-        reason = f"{' and '.join(parts)}, no person" + (", being recorded" if recorded else "")
+        reason = alone(agents, avatars) + (", being recorded" if recorded else "")
         return Verdict(VerdictState.ORPHANED, reason, assessed)
     return Verdict(
         VerdictState.EMPTY, "only a recording is left" if recorded else "nobody is there", assessed
     )
+
+
+def alone(agents: int, avatars: int) -> str:
+    """`1 agent and 2 avatars, no person`."""
+    parts = [_several(n, w) for n, w in ((agents, "agent"), (avatars, "avatar")) if n]
+    return f"{' and '.join(parts)}, no person"
 
 
 def _several(count: int, word: str) -> str:

@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from watchdog.core.model import CloseReason, Episode
+from watchdog.core.model import Bounds, CloseReason, Episode
 from watchdog.core.policy import Action, Ruling
 from watchdog.core.records import Spend
 from watchdog.core.report import Change, ChangeKind, OrphanView
@@ -134,7 +134,7 @@ def episode_lines(
         ("person seen before", _PERSON_SEEN[episode.person_seen]),
         ("began after", iso(bounds.last_attended_at) or "not known"),
         ("began by", iso(bounds.first_orphaned_at)),
-        ("seen until", iso(bounds.last_seen_orphaned_at)),
+        ("seen until", _seen_until(bounds)),
         ("over by", iso(bounds.first_gone_at) or "not over"),
         ("stranded since", iso(episode.stranded_since)),
         (
@@ -145,6 +145,13 @@ def episode_lines(
         if value:
             facts.add_row(name, value if isinstance(value, Text) else Text(value))
     return Group(facts, Text(), _agents_table(episode))
+
+
+def _seen_until(bounds: Bounds) -> str | None:
+    """A look is dated to its answer where an episode begins, and to its question where it goes on."""
+    if bounds.last_seen_orphaned_at <= bounds.first_orphaned_at:
+        return "that one look so far"
+    return iso(bounds.last_seen_orphaned_at)
 
 
 def ruling_lines(ruling: Ruling, age: float) -> Group:
@@ -171,6 +178,11 @@ def ruling_lines(ruling: Ruling, age: float) -> Group:
     return Group(says, Text(), table)
 
 
+def _clock(at: datetime | None) -> str:
+    """The time of day: the dates stand above the table."""
+    return f"{at.astimezone(UTC):%H:%M:%S}" if at else ""
+
+
 _PERSON_SEEN = {True: "yes", False: "no, nobody ever joined", None: "not known"}
 
 
@@ -184,9 +196,9 @@ def _agents_table(episode: Episode) -> Table:
             Text(printable(span.identity, MAX_LABEL)),
             Text(printable(span.kind, MAX_LABEL)),
             span.role.value,
-            iso(span.bounds.first_orphaned_at),
-            iso(span.bounds.last_seen_orphaned_at),
-            iso(span.bounds.first_gone_at) or "still there",
+            _clock(span.bounds.first_orphaned_at),
+            _clock(max(span.bounds.first_orphaned_at, span.bounds.last_seen_orphaned_at)),
+            _clock(span.bounds.first_gone_at) or "still there",
         )
     return table
 

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from watchdog.core.classify import alone
 from watchdog.core.facts import facts_of
-from watchdog.core.model import Episode, VerdictState
+from watchdog.core.model import Episode, Role, VerdictState
 from watchdog.core.names import UNNAMED
 from watchdog.core.policy import Policy, Ruling, walk
 from watchdog.core.pricing import Tariff, episode_spend
@@ -48,11 +49,11 @@ def _view(
 ) -> OrphanView:
     present = episode.present_agents
     names = [span.agent_name for span in present or episode.agents]
-    count = f"{len(present)} agent connection{'' if len(present) == 1 else 's'}, no person"
+    agents = sum(span.role is Role.AGENT for span in present)
     return OrphanView(
         episode=episode,
         state=VerdictState.ORPHANED if present else VerdictState.EMPTY,
-        reason=count if present else "the agents are gone",
+        reason=alone(agents, len(present) - agents) if present else "the agents are gone",
         agent_name=names[0] if names else UNNAMED,
         age=watched_age(episode, tick),
         session_age=_seconds_since(episode.room_created_at, tick),

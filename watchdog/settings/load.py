@@ -299,6 +299,13 @@ def _contradictions(settings: Settings) -> Iterator[Problem]:
     for number, policy in enumerate(settings.policies):
         for key, wrong in _wrong_times(policy, interval):
             yield Problem(("policies", number, key), wrong)
+        if policy.match.person_seen is False and policy.match.last_person_kinds:
+            # A policy that protects rooms must not protect none without a word.
+            yield Problem(
+                ("policies", number, "match"),
+                "can match no room: where no person was ever seen there are no last_person_kinds; "
+                "leave one of the two out",
+            )
 
 
 def _wrong_times(policy: PolicySettings, poll_interval: timedelta) -> Iterator[tuple[str, str]]:
