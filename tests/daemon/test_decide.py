@@ -52,6 +52,23 @@ async def test_c_that_it_is_due_is_told_once_and_nothing_is_done():
         assert "r" in w.world.rooms
 
 
+@pytest.mark.rule("A10")
+async def test_a10_an_orphan_is_probed_when_it_is_due():
+    async with lab() as w:
+        with_policies(w, replace(QUICK, grace=300.0))
+        w.strand("r")
+        await w.until_orphaned("r")
+        await w.ticks(1)
+        assert w.asked("ListDispatch") == ["r"], "when its episode opened"
+        probed = []
+        for i in range(2, 30):
+            report = await w.ticks(1)
+            if w.asked("ListDispatch"):
+                probed.append(i)
+        assert orphan(report, "r").due
+        assert probed == [21], "on the tick after the one that found it due, at 300 s"
+
+
 @pytest.mark.trap("T17")
 @pytest.mark.rule("C")
 async def test_t17_c_the_server_is_waited_for_unless_the_policy_says_not_to():

@@ -286,7 +286,7 @@ class Project:
             spend=bill.episodes,
             watched=watched,
         )
-        self._tracker.note_due(rulings, watched)
+        self._tracker.note_due(rulings, watched, self._clock.monotonic())
         return rulings
 
     async def _finish(self, this: _Pass, result: TickResult) -> TickReport:

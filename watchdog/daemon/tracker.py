@@ -96,8 +96,8 @@ class EpisodeTracker:
         self.unwritten.probed.clear()
         self.unwritten.clock_set = True
 
-    def note_due(self, rulings: Mapping[str, Ruling], watched: float) -> None:
-        """Tell, once for each episode, that it has become due under its policy."""
+    def note_due(self, rulings: Mapping[str, Ruling], watched: float, mono: float) -> None:
+        """Tell, once for each episode, that it has become due under its policy, and probe it (A10)."""
         self._told_due &= rulings.keys()
         for episode in self._open.values():
             ruling = rulings.get(episode.id)
@@ -110,6 +110,8 @@ class EpisodeTracker:
                     f"policy {ruling.policy.name} would {ruling.policy.action}: {ruling.why_due}"
                 )
                 self._changes.append(Change(ChangeKind.DUE, episode, detail))
+                if episode.stranded_since is None:
+                    self._book.looks.probe_at(episode.room_sid, mono)
 
     def take_changes(self) -> tuple[Change, ...]:
         """What happened since this was last asked."""
