@@ -12,7 +12,8 @@ import aiohttp
 from livekit.api.agent_dispatch_service import AgentDispatchService
 from livekit.api.room_service import RoomService
 
-from watchdog.simulator.service import JSON, RoomServiceSimulator
+from watchdog.simulator.answers import JSON
+from watchdog.simulator.service import RoomServiceSimulator
 
 URL = "http://simulator.invalid"
 

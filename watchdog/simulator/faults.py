@@ -11,11 +11,12 @@ from enum import StrEnum
 class FaultKind(StrEnum):
     """One way in which a request or its answer can go wrong."""
 
-    DELAY = "delay"  # `amount` seconds, half before the server answers and half after
-    HANG = "hang"  # accepted and never answered
+    DELAY = "delay"  # `amount` seconds, the share `after` of them once the server has done it
+    HANG = "hang"  # accepted, not done and never answered
+    NEVER_ANSWERED = "never_answered"  # done, and never answered
     ERROR_500 = "error_500"
     ERROR_503 = "error_503"
-    LOST_ANSWER = "lost_answer"  # done, and then answered with 503
+    LOST_ANSWER = "lost_answer"  # done, and then answered with status `amount` (408, 500, 503)
     TIMEOUT_408 = "timeout_408"
     RATE_LIMIT_429 = "rate_limit_429"
     UNAUTHORIZED_401 = "unauthorized_401"  # the SDK then says code "unknown"
@@ -26,9 +27,15 @@ class FaultKind(StrEnum):
     LAGGING_COUNT = "lagging_count"  # num_participants as it was `amount` seconds ago
     COUNT_WITH_AGENTS = "count_with_agents"  # num_participants includes agents
     HIDDEN_PERSON = "hidden_person"  # `amount` persons (0: all) missing from list and count
+    # What only a DeleteRoom can meet; its own refusals (404, a dead node) come first.
+    DELETE_NO_EFFECT = "delete_no_effect"  # 200, and nothing happens
+    ROOM_MADE_ANEW = "room_made_anew"  # deleted, and at once there again with one new agent
 
 
-ROW_KINDS = frozenset(
+DELETION_KINDS = frozenset({FaultKind.DELETE_NO_EFFECT, FaultKind.ROOM_MADE_ANEW})
+"""Kinds that touch no watcher that deletes nothing."""
+
+ROW_KINDS: frozenset[FaultKind] = frozenset(
     {
         FaultKind.PARTIAL_LIST,
         FaultKind.WRONG_COUNT,
@@ -39,8 +46,11 @@ ROW_KINDS = frozenset(
 )
 """Kinds that falsify a good answer, row by row."""
 
-DEFAULT_AMOUNTS = {
+LOST_STATUSES = (408, 500, 503)
+
+DEFAULT_AMOUNTS: dict[FaultKind, float] = {
     FaultKind.DELAY: 2.0,
+    FaultKind.LOST_ANSWER: 503,
     FaultKind.PARTIAL_LIST: 0.5,
     FaultKind.LAGGING_COUNT: 10.0,
 }
@@ -48,12 +58,14 @@ DEFAULT_AMOUNTS = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One planned fault of observation.
+    """One planned fault, of observation or of deletion.
 
     `method` is LiveKit's method name or "*". `room` limits it to requests about that room, and in
     ListRooms to that room's row. It is in force from `from_` until `until` (world time; None: always),
     for the share `rate` of the calls, or for the `nth` matching call alone (from 1). `amount`: see the
-    kind; None is the kind's default.
+    kind; None is the kind's default. `after`, of a delay: the share of it that passes after the
+    effect: 0 is an effect long after the request came in, 1 an answer long after the effect.
+    ValueError for an `after` outside 0..1, and for a lost answer with another status than those named.
     """
 
     kind: FaultKind
@@ -64,6 +76,13 @@ class Fault:
     rate: float = 1.0
     amount: float | None = None
     nth: int | None = None
+    after: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.after <= 1:
+            raise ValueError(f"after is a share from 0 to 1, not {self.after}")
+        if self.kind is FaultKind.LOST_ANSWER and self.size not in LOST_STATUSES:
+            raise ValueError(f"a lost answer is one of {LOST_STATUSES}, not {self.size}")
 
     @property
     def size(self) -> float:
@@ -73,6 +92,8 @@ class Fault:
     def matches(self, method: str, rooms: tuple[str, ...], now: datetime) -> bool:
         """Whether a call is meant. `rooms`: the names it asks about; () is a list of them all."""
         if self.method not in ("*", method):
+            return False
+        if isinstance(self.kind, FaultKind) and method != "DeleteRoom":
             return False
         if (self.from_ and now < self.from_) or (self.until and now >= self.until):
             return False

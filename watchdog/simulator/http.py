@@ -6,8 +6,9 @@ from email.utils import format_datetime
 
 from aiohttp import web
 
+from watchdog.simulator.answers import PROTOBUF, TEXT, Answer, bad_route
 from watchdog.simulator.api import split_path
-from watchdog.simulator.service import PROTOBUF, TEXT, Answer, RoomServiceSimulator, bad_route
+from watchdog.simulator.service import RoomServiceSimulator
 
 
 @asynccontextmanager

@@ -24,22 +24,26 @@ class Stay:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Half-open: from `start` up to, not including, `end`. `end` is None while it lasts."""
+
+    start: datetime
+    end: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Lifetime:
-    """One room from its creation to its end; `reason` says what ended it."""
+    """One room from its creation to its end; `reason` says what ended it.
+
+    `gaps`: when it was not there in between, deleted and not yet back under its SID.
+    """
 
     sid: str
     name: str
     created_at: datetime
     ended_at: datetime | None = None
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Half-open: from `start` up to, not including, `end`. `end` is None while it lasts."""
-
-    start: datetime
-    end: datetime | None
+    gaps: tuple[Span, ...] = ()
 
 
 class Ledger:
@@ -57,6 +61,14 @@ class Ledger:
     def closed(self, sid: str, at: datetime, reason: str) -> None:
         """A room ended."""
         self.rooms[sid] = replace(self.rooms[sid], ended_at=at, reason=reason)
+
+    def reopened(self, sid: str, at: datetime) -> None:
+        """A room that had ended is back under its SID."""
+        life = self.rooms[sid]
+        if life.ended_at is None:
+            raise ValueError(f"{sid} has not ended")
+        gaps = (*life.gaps, Span(life.ended_at, at))
+        self.rooms[sid] = replace(life, ended_at=None, reason="", gaps=gaps)
 
     def joined(self, stay: Stay) -> None:
         """A participant came."""

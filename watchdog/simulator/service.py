@@ -3,12 +3,12 @@
 Times, statuses and texts were read off a running server; see tests/contract.
 """
 
-import json
+import asyncio
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import jwt
@@ -31,19 +31,30 @@ from livekit.protocol.room import (
     UpdateRoomMetadataRequest,
 )
 
+from watchdog.simulator.answers import (
+    INSTEAD,
+    LOST,
+    PROTOBUF,
+    TEXT,
+    Answer,
+    TwirpError,
+    bad_route,
+    twirp_error,
+)
+from watchdog.simulator.deletions import Deletion, DeletionLog
 from watchdog.simulator.distort import distort_participants, distort_rooms
-from watchdog.simulator.faults import ROW_KINDS, Fault, FaultKind, FaultPlan
+from watchdog.simulator.faults import (
+    ROW_KINDS,
+    Fault,
+    FaultKind,
+    FaultPlan,
+)
 from watchdog.simulator.rooms import Ghost
 from watchdog.simulator.world import World
 
-PROTOBUF, JSON, TEXT = "application/protobuf", "application/json", "text/plain; charset=utf-8"
 NODE_TIMEOUT = 3.0
 """Seconds until the server gives up on a node that does not answer."""
 MAX_ROOM_NAME = 256
-GARBAGE = b"<html><body>502 Bad Gateway</body></html>"
-
-Answer = tuple[int, str, bytes]
-"""HTTP status, content type, body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,37 +67,49 @@ class LoggedRequest:
     status: int
 
 
-class _TwirpError(Exception):
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.answer = twirp_error(status, code, message)
+class _Call:
+    """One request on its way: what it asks, the faults it meets, and what its token allows."""
 
+    def __init__(
+        self,
+        service: str,
+        method: str,
+        message: Message | None,
+        authorization: str | None,
+        deletion: int | None,
+    ) -> None:
+        self.service, self.method = service, method
+        self.message = message
+        self.rooms = () if message is None else _rooms_of(message)
+        self.authorization = authorization
+        self.deletion = deletion
+        self.faults: list[Fault] = []
+        self.video = VideoGrants()
 
-class _Grants:
-    """What the request's token allows; nothing where there was none."""
-
-    def __init__(self, video: VideoGrants | None) -> None:
-        self._video = video or VideoGrants()
+    def meets(self, *kinds: FaultKind) -> Fault | None:
+        """The first fault of these kinds on its way."""
+        return next((f for f in self.faults if f.kind in kinds), None)
 
     def need(self, allowed: bool | None) -> None:
         if not allowed:
-            raise _TwirpError(401, "unauthenticated", "permissions denied")
+            raise TwirpError(401, "unauthenticated", "permissions denied")
 
     def need_create(self) -> None:
-        self.need(self._video.room_create)
+        self.need(self.video.room_create)
 
     def need_list(self) -> None:
-        self.need(self._video.room_list)
+        self.need(self.video.room_list)
 
     def need_admin(self, room: str) -> None:
-        self.need(self._video.room_admin and self._video.room == room)
+        self.need(self.video.room_admin and self.video.room == room)
 
 
 class RoomServiceSimulator:
     """Answers requests out of a world, through a plan of faults.
 
     `keys` maps API keys to secrets. `log` holds the last `log_size` requests. `watch`, if given, is
-    called with "received" or "answered", the method and the room, before and after every answer.
+    called with "received" or "answered", the method and the room, before and after every answer. A
+    DeleteRoom is carried out once it came in, even if its caller does not wait for it.
     """
 
     def __init__(
@@ -103,6 +126,7 @@ class RoomServiceSimulator:
         self.faults = faults or FaultPlan()
         self.log: deque[LoggedRequest] = deque(maxlen=log_size)
         self.watch = watch
+        self._deletions = DeletionLog(world)
         self._methods: dict[str, tuple[type[Any], Callable[..., Awaitable[bytes]]]] = {
             "RoomService/ListRooms": (ListRoomsRequest, self._list_rooms),
             "RoomService/ListParticipants": (ListParticipantsRequest, self._list_participants),
@@ -120,6 +144,12 @@ class RoomServiceSimulator:
             ),
         }
 
+    @property
+    def deletions(self) -> Sequence[Deletion]:
+        """Every DeleteRoom so far, in the order in which they came in; played up to now."""
+        self.world.settle()
+        return tuple(self._deletions.entries)
+
     async def handle(
         self, service: str, method: str, request: bytes, authorization: str | None
     ) -> Answer:
@@ -127,98 +157,117 @@ class RoomServiceSimulator:
         world = self.world
         world.settle()
         at = world.now()
-        message, rooms = self._parse(service, method, request)
-        self._tell("received", method, rooms)
+        message = self._parse(service, method, request)
+        deletion = None
+        if isinstance(message, DeleteRoomRequest):
+            deletion = self._deletions.received(message.room)
+        call = _Call(service, method, message, authorization, deletion)
+        self._tell("received", call)
         try:
-            status, content_type, body = await self._with_faults(
-                service, method, message, rooms, authorization
-            )
+            status, content_type, body = await self._with_faults(call)
         except BaseException:
             # Status 0: the caller gave up before an answer.
-            self.log.append(LoggedRequest(at, method, ",".join(rooms), 0))
+            self.log.append(LoggedRequest(at, method, ",".join(call.rooms), 0))
             raise
         world.settle()
-        self.log.append(LoggedRequest(at, method, ",".join(rooms), status))
-        self._tell("answered", method, rooms)
+        self.log.append(LoggedRequest(at, method, ",".join(call.rooms), status))
+        if deletion is not None:
+            self._deletions.answered(deletion, status)
+        self._tell("answered", call)
         return status, content_type, body
 
-    def _parse(
-        self, service: str, method: str, request: bytes
-    ) -> tuple[Message | None, tuple[str, ...]]:
+    def _parse(self, service: str, method: str, request: bytes) -> Message | None:
         known = self._methods.get(f"{service}/{method}")
         if known is None:
-            return None, ()
+            return None
         try:
-            message = known[0].FromString(request)
+            message: Message = known[0].FromString(request)
         except DecodeError:
-            return None, ()
-        return message, _rooms_of(message)
+            return None
+        return message
 
-    def _tell(self, phase: str, method: str, rooms: tuple[str, ...]) -> None:
+    def _tell(self, phase: str, call: _Call) -> None:
         if self.watch is not None:
-            self.watch(phase, method, ",".join(rooms))
+            self.watch(phase, call.method, ",".join(call.rooms))
 
-    async def _with_faults(
-        self,
-        service: str,
-        method: str,
-        message: Message | None,
-        rooms: tuple[str, ...],
-        authorization: str | None,
-    ) -> Answer:
+    async def _with_faults(self, call: _Call) -> Answer:
         clock = self.world.clock
-        faults = self.faults.for_call(method, rooms, self.world.now())
+        faults = call.faults = self.faults.for_call(call.method, call.rooms, self.world.now())
         delays = [f for f in faults if f.kind is FaultKind.DELAY]
         for fault in delays:
             self.faults.count(fault)
-            await clock.sleep(fault.size / 2)
-        for fault in faults:
-            if fault.kind is FaultKind.HANG:
-                self.faults.count(fault)
+        await self._wait_for_effect(call, sum(f.size * (1 - f.after) for f in delays))
+        instead = call.meets(*_WITHOUT_EFFECT)
+        if instead is not None:
+            self.faults.count(instead)
+            if instead.kind is FaultKind.HANG:
                 await clock.sleep(math.inf)
-            elif fault.kind in _INSTEAD:
-                self.faults.count(fault)
-                return _INSTEAD[fault.kind]
-        answer = await self._answer(service, method, message, authorization)
+            return INSTEAD[instead.kind]
+        answer = await self._answer(call)
         for fault in faults:
-            answer = self._distort(fault, method, rooms, answer)
-        for fault in delays:
-            await clock.sleep(fault.size / 2)
+            answer = self._distort(fault, call, answer)
+        late = sum(f.size * f.after for f in delays)
+        if late:
+            await clock.sleep(late)
+        silent = call.meets(FaultKind.NEVER_ANSWERED)
+        if silent is not None:
+            self.faults.count(silent)
+            await clock.sleep(math.inf)
         return answer
 
-    async def _answer(
-        self, service: str, method: str, message: Message | None, authorization: str | None
-    ) -> Answer:
+    async def _wait_for_effect(self, call: _Call, seconds: float) -> None:
+        if not seconds:
+            return
+        due = self.world.now() + timedelta(seconds=seconds)
+        try:
+            await self.world.clock.sleep(seconds)
+        except asyncio.CancelledError:
+            if call.deletion is not None and call.meets(*_WITHOUT_EFFECT) is None:
+                self.world.at(due, lambda: self._delete_unheard(call))
+            raise
+
+    def _delete_unheard(self, call: _Call) -> None:
+        """Carry out a DeleteRoom whose caller has given up; a refusal has nobody to hear it."""
+        name = call.rooms[0]
+        try:
+            call.video = self._verify(call.authorization)
+        except _BadTokenError:
+            return
+        room = self.world.rooms.get(name)
+        if call.video.room_create and room is not None and room.ghost is None:
+            self._delete(name, call)
+
+    async def _answer(self, call: _Call) -> Answer:
         # The order of a real server: the token, the route, the body, and only then the grants.
         try:
-            grants = _Grants(self._verify(authorization))
+            call.video = self._verify(call.authorization)
         except _BadTokenError as error:
             return 401, TEXT, str(error).encode()
-        if not any(known.startswith(f"{service}/") for known in self._methods):
+        if not any(known.startswith(f"{call.service}/") for known in self._methods):
             return 404, TEXT, b"404 page not found\n"
-        known = self._methods.get(f"{service}/{method}")
+        known = self._methods.get(f"{call.service}/{call.method}")
         if known is None:
-            path = f"/twirp/livekit.{service}/{method}"
+            path = f"/twirp/livekit.{call.service}/{call.method}"
             return bad_route(f'no handler for path "{path}"', f"POST {path}")
-        if message is None:
+        if call.message is None:
             return twirp_error(400, "malformed", "the protobuf request could not be decoded")
         try:
-            return 200, PROTOBUF, await known[1](message, grants)
-        except _TwirpError as error:
+            return 200, PROTOBUF, await known[1](call.message, call)
+        except TwirpError as error:
             return error.answer
 
-    def _distort(self, fault: Fault, method: str, rooms: tuple[str, ...], answer: Answer) -> Answer:
+    def _distort(self, fault: Fault, call: _Call, answer: Answer) -> Answer:
         if fault.kind is FaultKind.LOST_ANSWER:
             self.faults.count(fault)
-            return twirp_error(503, "unavailable", "the answer was lost")
+            return LOST[int(fault.size)]
         if answer[0] != 200 or fault.kind not in ROW_KINDS:
             return answer
-        if method == "ListRooms":
+        if call.method == "ListRooms":
             listed = ListRoomsResponse.FromString(answer[2])
             changed, message = distort_rooms(self.world, fault, listed), listed.SerializeToString()
-        elif method == "ListParticipants":
+        elif call.method == "ListParticipants":
             shown = ListParticipantsResponse.FromString(answer[2])
-            changed = distort_participants(self.world, fault, rooms[0], shown)
+            changed = distort_participants(self.world, fault, call.rooms[0], shown)
             message = shown.SerializeToString()
         else:
             return answer
@@ -226,10 +275,10 @@ class RoomServiceSimulator:
             self.faults.count(fault)
         return 200, PROTOBUF, message
 
-    def _verify(self, authorization: str | None) -> VideoGrants | None:
-        """The token's grants, None without a token. Unlike a real server it wants an `exp`."""
+    def _verify(self, authorization: str | None) -> VideoGrants:
+        """The token's grants, none without a token. Unlike a real server it wants an `exp`."""
         if not authorization:
-            return None
+            return VideoGrants()
         token = authorization.removeprefix("Bearer ")
         if token == authorization or not token:
             raise _BadTokenError("invalid authorization header. Must start with Bearer ")
@@ -241,33 +290,33 @@ class RoomServiceSimulator:
         if key not in self.keys:
             raise _BadTokenError(f"invalid API key: {key}")
         try:
-            return TokenVerifier(key, self.keys[key]).verify(token).video
+            return TokenVerifier(key, self.keys[key]).verify(token).video or VideoGrants()
         except jwt.PyJWTError as error:
             raise _BadTokenError(f"invalid token, error: {error}") from None
 
     # --- the methods ----------------------------------------------------------------------------
 
-    async def _list_rooms(self, request: ListRoomsRequest, grants: _Grants) -> bytes:
-        grants.need_list()
+    async def _list_rooms(self, request: ListRoomsRequest, call: _Call) -> bytes:
+        call.need_list()
         self.world.settle()
         frames = self.world.frames
         if not request.names:
             return b"".join(frames.values())
         return b"".join(frames[name] for name in dict.fromkeys(request.names) if name in frames)
 
-    async def _list_participants(self, request: ListParticipantsRequest, grants: _Grants) -> bytes:
-        grants.need_admin(request.room)
+    async def _list_participants(self, request: ListParticipantsRequest, call: _Call) -> bytes:
+        call.need_admin(request.room)
         room = self.world.rooms.get(request.room)
         if room is None:
             return b""
         people = [p.info(self.world.skew) for p in room.participants.values()]
         return ListParticipantsResponse(participants=people).SerializeToString()
 
-    async def _create_room(self, request: CreateRoomRequest, grants: _Grants) -> bytes:
-        grants.need_create()
+    async def _create_room(self, request: CreateRoomRequest, call: _Call) -> bytes:
+        call.need_create()
         if len(request.name.encode()) > MAX_ROOM_NAME:
             message = "twirp error unknown: room name length exceeds limits: max length 256"
-            raise _TwirpError(400, "invalid_argument", message)
+            raise TwirpError(400, "invalid_argument", message)
         self._take_over(request.name)
         room = self.world.create_room(
             request.name,
@@ -277,39 +326,57 @@ class RoomServiceSimulator:
         )
         return room.info.SerializeToString()
 
-    async def _delete_room(self, request: DeleteRoomRequest, grants: _Grants) -> bytes:
-        grants.need_create()
+    async def _delete_room(self, request: DeleteRoomRequest, call: _Call) -> bytes:
+        call.need_create()
         await self._reach(request.room)
-        self.world.delete_room(request.room)
+        self._delete(request.room, call)
         return DeleteRoomResponse().SerializeToString()
 
-    async def _update_metadata(self, request: UpdateRoomMetadataRequest, grants: _Grants) -> bytes:
-        grants.need_admin(request.room)
+    def _delete(self, name: str, call: _Call) -> None:
+        """Without a pause: what the log says of the room is true at the instant of its end."""
+        idle = call.meets(FaultKind.DELETE_NO_EFFECT)
+        if idle is not None:
+            self.faults.count(idle)
+            return
+        if call.deletion is not None:
+            self._deletions.takes_effect(call.deletion)
+        anew = call.meets(FaultKind.ROOM_MADE_ANEW)
+        if anew is None:
+            self.world.delete_room(name)
+            return
+        self.faults.count(anew)
+        # The first dispatch is the room's own, without a name.
+        names = [d.agent_name for d in self.world.dispatches(self.world.room(name)).values()]
+        self.world.delete_room(name)
+        self.world.make_anew(name, names[-1] if names else "")
+
+    async def _update_metadata(self, request: UpdateRoomMetadataRequest, call: _Call) -> bytes:
+        call.need_admin(request.room)
         await self._reach(request.room)
         room = self.world.set_metadata(request.room, request.metadata)
         return room.info.SerializeToString()
 
-    async def _list_dispatch(self, request: ListAgentDispatchRequest, grants: _Grants) -> bytes:
-        grants.need_admin(request.room)
+    async def _list_dispatch(self, request: ListAgentDispatchRequest, call: _Call) -> bytes:
+        call.need_admin(request.room)
         await self._reach_dispatch(request.room)
         dispatches = self.world.dispatches(self.world.room(request.room))
         asked = request.dispatch_id
         found = [d for d in dispatches.values() if asked in ("", d.id)]
         return ListAgentDispatchResponse(agent_dispatches=found).SerializeToString()
 
-    async def _create_dispatch(self, request: CreateAgentDispatchRequest, grants: _Grants) -> bytes:
-        grants.need_admin(request.room)
+    async def _create_dispatch(self, request: CreateAgentDispatchRequest, call: _Call) -> bytes:
+        call.need_admin(request.room)
         self._take_over(request.room)
         room = self.world.create_room(request.room)
         made = self.world.dispatch(room.name, request.agent_name, request.metadata)
         return made.SerializeToString()
 
-    async def _delete_dispatch(self, request: DeleteAgentDispatchRequest, grants: _Grants) -> bytes:
-        grants.need_admin(request.room)
+    async def _delete_dispatch(self, request: DeleteAgentDispatchRequest, call: _Call) -> bytes:
+        call.need_admin(request.room)
         await self._reach_dispatch(request.room)
         gone = self.world.delete_dispatch(request.room, request.dispatch_id)
         if gone is None:
-            raise _TwirpError(404, "not_found", "twirp error unknown: dispatch ID not found")
+            raise TwirpError(404, "not_found", "twirp error unknown: dispatch ID not found")
         return gone.SerializeToString()
 
     async def _reach(self, name: str) -> None:
@@ -317,9 +384,9 @@ class RoomServiceSimulator:
         room = self.world.rooms.get(name)
         if room is None:
             message = "twirp error unknown: requested room does not exist"
-            raise _TwirpError(404, "not_found", message)
+            raise TwirpError(404, "not_found", message)
         if room.ghost is Ghost.NO_OBJECT:
-            raise _TwirpError(500, "unknown", "twirp error unknown: could not find object")
+            raise TwirpError(500, "unknown", "twirp error unknown: could not find object")
         if room.ghost is Ghost.UNAVAILABLE:
             await self._no_response()
 
@@ -337,26 +404,11 @@ class RoomServiceSimulator:
     async def _no_response(self) -> None:
         await self.world.clock.sleep(NODE_TIMEOUT)
         message = "twirp error unknown: no response from servers"
-        raise _TwirpError(503, "unavailable", message)
+        raise TwirpError(503, "unavailable", message)
 
 
 class _BadTokenError(Exception):
     pass
-
-
-def twirp_error(
-    status: int, code: str, message: str, meta: Mapping[str, str] | None = None
-) -> Answer:
-    """An error as Twirp puts it."""
-    body: dict[str, object] = {"code": code, "msg": message}
-    if meta:
-        body["meta"] = dict(meta)
-    return status, JSON, json.dumps(body).encode()
-
-
-def bad_route(message: str, route: str) -> Answer:
-    """404 for a path, method or content type nobody serves."""
-    return twirp_error(404, "bad_route", message, {"twirp_invalid_route": route})
 
 
 def _rooms_of(message: Any) -> tuple[str, ...]:
@@ -367,13 +419,5 @@ def _rooms_of(message: Any) -> tuple[str, ...]:
     return (message.room,)
 
 
-_INSTEAD: Mapping[FaultKind, Answer] = {
-    FaultKind.ERROR_500: twirp_error(500, "internal", "something broke"),
-    FaultKind.ERROR_503: twirp_error(503, "unavailable", "overloaded"),
-    FaultKind.TIMEOUT_408: twirp_error(408, "deadline_exceeded", "request timed out"),
-    FaultKind.RATE_LIMIT_429: twirp_error(429, "resource_exhausted", "too many requests"),
-    FaultKind.UNAUTHORIZED_401: (401, TEXT, b"invalid token, error: token is expired"),
-    FaultKind.GARBAGE: (200, PROTOBUF, GARBAGE),
-    FaultKind.EMPTY_BODY: (200, PROTOBUF, b""),
-}
-"""What is answered instead of asking the world at all."""
+_WITHOUT_EFFECT = (FaultKind.HANG, *INSTEAD)
+"""Kinds with which nothing is done at all."""

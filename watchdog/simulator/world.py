@@ -1,16 +1,14 @@
 """Who is in which room and when: a world that behaves as livekit-server 1.13 does.
 
-Its time is the clock's monotonic time counted from the moment it was made, so a jump of the
-watcher's wall clock does not move it. `skew` is how far the server's own clock is off.
+A jump of the watcher's wall clock does not move its time. `skew` is how far the server's own clock
+is off. With a `CloudFlavour` it behaves as LiveKit Cloud is said to.
 """
 
-import heapq
 import random
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import count
 
 from livekit.protocol.agent import JobStatus
 from livekit.protocol.agent_dispatch import AgentDispatch, AgentDispatchState
@@ -18,6 +16,7 @@ from livekit.protocol.models import Room
 
 from watchdog.core.clock import Clock
 from watchdog.core.model import Role
+from watchdog.simulator.cloud import Cloud, CloudFlavour
 from watchdog.simulator.ledger import Ledger, Stay
 from watchdog.simulator.rooms import (
     KINDS,
@@ -28,6 +27,7 @@ from watchdog.simulator.rooms import (
     SimRoom,
     role_of,
 )
+from watchdog.simulator.timeline import Timeline
 
 EMPTY_TIMEOUT = 300
 DEPARTURE_TIMEOUT = 20
@@ -40,12 +40,13 @@ DISPATCH_END = 1.0
 _ALPHABET = string.ascii_letters + string.digits
 
 
-class World:
+class World(Timeline):
     """Rooms and participants, the server's own closing of rooms, and the exact ledger.
 
     `counts_include_agents`: as LiveKit Cloud may count. `count_lag`: seconds until a change shows in
     `num_participants` (a real server: up to 10; 6 is common). Events given to `at` and `after`, and
     the server's own closing, are played in order, each at its exact time, whenever anything is asked.
+    `cloud`: what LiveKit Cloud does besides; None is a plain livekit-server.
     """
 
     def __init__(
@@ -55,57 +56,17 @@ class World:
         counts_include_agents: bool = False,
         count_lag: float = 0.0,
         seed: int = 0,
+        cloud: CloudFlavour | None = None,
     ) -> None:
-        self.clock = clock
+        super().__init__(clock)
         self.ledger = Ledger()
-        self.skew = timedelta()
         self.counts_include_agents = counts_include_agents
         self.frames: dict[str, bytes] = {}
         """Each listed room as it stands in a ListRooms answer, by name, ready to be joined."""
         self._count_lag = timedelta(seconds=count_lag)
         self._random = random.Random(seed)
-        self._start, self._mono = clock.now(), clock.monotonic()
         self._rooms: dict[str, SimRoom] = {}
-        self._events: list[tuple[datetime, int, Callable[[], object]]] = []
-        self._order = count()
-        self._settled = self._start
-        self._playing = False
-
-    # --- time -----------------------------------------------------------------------------------
-
-    def now(self) -> datetime:
-        """The world's time; while an event is played, exactly that event's time."""
-        return self._settled if self._playing else self._elapsed()
-
-    def server_time(self) -> datetime:
-        """What the server's own clock shows."""
-        return self.now() + self.skew
-
-    def at(self, when: datetime, event: Callable[[], object]) -> None:
-        """Play `event` at `when`; at once if that has passed, when the world is next asked."""
-        heapq.heappush(self._events, (when, next(self._order), event))
-
-    def after(self, seconds: float, event: Callable[[], object]) -> None:
-        """Play `event` in `seconds` from now."""
-        self.at(self.now() + timedelta(seconds=seconds), event)
-
-    def settle(self) -> None:
-        """Play everything that is due by now."""
-        if self._playing:
-            return
-        now = self._elapsed()
-        try:
-            while self._events and self._events[0][0] <= now:
-                when, _, event = heapq.heappop(self._events)
-                self._settled = max(self._settled, when)
-                self._playing = True
-                event()
-        finally:
-            self._playing = False
-        self._settled = max(self._settled, now)
-
-    def _elapsed(self) -> datetime:
-        return self._start + timedelta(seconds=self.clock.monotonic() - self._mono)
+        self._cloud = Cloud(self, cloud, seed) if cloud else None
 
     # --- looking --------------------------------------------------------------------------------
 
@@ -123,6 +84,12 @@ class World:
         except KeyError:
             raise NoSuchRoomError(name) from None
 
+    @property
+    def evicted(self) -> int:
+        """Persons put out so far because the room they had joined was still draining."""
+        self.settle()
+        return self._cloud.evicted if self._cloud else 0
+
     # --- what happens in it ---------------------------------------------------------------------
 
     def create_room(
@@ -135,10 +102,16 @@ class World:
         active_recording: bool = False,
         node: str = "ND_main",
     ) -> SimRoom:
-        """Make a room, or return the one that is there, unchanged. Timeouts in seconds; 0: default."""
+        """Make a room, or return the one that is there, or drains, unchanged.
+
+        Timeouts in seconds; 0: default.
+        """
         self.settle()
         if name in self._rooms:
             return self._rooms[name]
+        draining = self._cloud.draining(name) if self._cloud else None
+        if draining is not None:
+            return self._reopen(draining)
         now = self.now()
         stamp = (now + self.skew).timestamp()
         sid = self.new_id("RM_")
@@ -224,15 +197,20 @@ class World:
         room = self.create_room(
             room_name, empty_timeout=empty_timeout, departure_timeout=departure_timeout
         )
-        job = self.new_id("AJ_")
+        return self.take_job(room, self.dispatch(room.name, agent_name), identity)
+
+    def take_job(
+        self, room: SimRoom, dispatch: AgentDispatch, identity: str = ""
+    ) -> SimParticipant:
+        """An agent takes a new job of a dispatch of that room, and joins."""
+        job, agent_name = self.new_id("AJ_"), dispatch.agent_name
         identity = identity or f"agent-{job}"
         attributes = {"lk.agent_name": agent_name, "lk.agent.state": "listening"}
-        dispatch = self.dispatch(room.name, agent_name)
         entry = dispatch.state.jobs.add(id=job, dispatch_id=dispatch.id, agent_name=agent_name)
         entry.state.status = JobStatus.JS_RUNNING
         entry.state.participant_identity = identity
         entry.state.started_at = int(self.server_time().timestamp() * 1e9)
-        return self.join(room_name, identity, kind="AGENT", agent=True, attributes=attributes)
+        return self.join(room.name, identity, kind="AGENT", agent=True, attributes=attributes)
 
     def dispatch(self, room_name: str, agent_name: str, metadata: str = "") -> AgentDispatch:
         """A new agent dispatch, still without a job. NoSuchRoomError without the room."""
@@ -271,15 +249,17 @@ class World:
         return dispatch
 
     def leave(self, room_name: str, identity: str) -> None:
-        """Somebody leaves, or an agent's process is killed; no effect if not there.
+        """Somebody leaves; no effect if not there.
 
         The job of an agent stays RUNNING in its dispatch, as on a real server.
         """
-        self.settle()
-        room = self._rooms.get(room_name)
-        if room is not None and identity in room.participants and room.ghost is None:
-            self._remove(room, room.participants[identity])
-            self._changed(room)
+        self._go(room_name, identity)
+
+    def crash(self, room_name: str, identity: str) -> None:
+        """An agent's process is killed: it leaves, and the cloud flavour dispatches another."""
+        agent = self._go(room_name, identity)
+        if agent is not None and self._cloud:
+            self._cloud.crashed(self._rooms[room_name], agent)
 
     def lose_connection(self, room_name: str, identity: str) -> None:
         """Somebody's network is gone: still listed as ACTIVE until the server gives up on it."""
@@ -307,7 +287,19 @@ class World:
 
     def delete_room(self, name: str) -> None:
         """What DeleteRoom does: by name, everyone is out. NoSuchRoomError if there is none."""
-        self._close(self.room(name), "deleted")
+        room = self.room(name)
+        present = [p for p in room.participants.values() if p.alive]
+        self._close(room, "deleted")
+        if self._cloud:
+            self._cloud.deleted(room, present)
+
+    def make_anew(self, name: str, agent_name: str = "") -> SimRoom:
+        """At once a new room of a deleted one's name: new SID, default timeouts, one agent in it."""
+        if self._cloud:
+            self._cloud.free(name)
+        room = self.create_room(name)
+        self.join_agent(name, agent_name)
+        return room
 
     def close_room(self, name: str, reason: str = "closed") -> None:
         """The room ends, by whatever else can end it."""
@@ -345,6 +337,25 @@ class World:
         return prefix + "".join(self._random.choices(_ALPHABET, k=12))
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _go(self, room_name: str, identity: str) -> SimParticipant | None:
+        self.settle()
+        room = self._rooms.get(room_name)
+        if room is None or room.ghost is not None or identity not in room.participants:
+            return None
+        gone = room.participants[identity]
+        self._remove(room, gone)
+        self._changed(room)
+        return gone
+
+    def _reopen(self, room: SimRoom) -> SimRoom:
+        # The same object, as livekit#4558 has it: timeouts, metadata and creation time stay.
+        self._rooms[room.name] = room
+        room.dispatches, room.recording = None, False
+        room.counts.clear()
+        self.ledger.reopened(room.sid, self.now())
+        self._changed(room)
+        return room
 
     def _remove(self, room: SimRoom, participant: SimParticipant) -> None:
         del room.participants[participant.identity]
