@@ -93,7 +93,7 @@ class Fault:
         """Whether a call is meant. `rooms`: the names it asks about; () is a list of them all."""
         if self.method not in ("*", method):
             return False
-        if isinstance(self.kind, FaultKind) and method != "DeleteRoom":
+        if self.kind in DELETION_KINDS and method != "DeleteRoom":
             return False
         if (self.from_ and now < self.from_) or (self.until and now >= self.until):
             return False
