@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.daemon.harness import LONG, lab, orphan
+from tests.daemon.harness import LONG, FaultKind, lab, orphan
+from watchdog.core.model import TickResult
 from watchdog.core.policy import Action, Match, Policy, built_in_policies, ordered
 from watchdog.core.report import ChangeKind
 
@@ -126,3 +127,22 @@ async def test_c_blind_time_makes_nothing_due():
         report = await w.ticks(2)
         assert orphan(report, "r").age <= 30
         assert not orphan(report, "r").due
+
+
+@pytest.mark.rule("A1")
+async def test_a1_a_suspicious_list_makes_nothing_due():
+    async with lab() as w:
+        with_policies(w, QUICK)
+        for i in range(8):
+            w.call(f"n{i}")
+        w.strand("r")
+        await w.until_orphaned("r")
+        await w.ticks(5)
+        w.fault(FaultKind.EMPTY_BODY, "ListRooms")
+        for _ in range(2):
+            report = await w.ticks(1)
+            assert report.result is TickResult.SUSPICIOUS
+            assert report.changes == ()
+        w.faults.clear()
+        kinds = [c.kind for _ in range(8) for c in (await w.ticks(1)).changes]
+        assert kinds == [ChangeKind.DUE], "once good ticks have watched for as long as it takes"

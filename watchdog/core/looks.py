@@ -78,10 +78,6 @@ class LookQueue:
         """The reason to look at this room is gone."""
         self._asking.pop(sid, None)
 
-    def is_asking(self, sid: str) -> bool:
-        """Whether there is a reason to look at this room."""
-        return sid in self._asking
-
     def probe_at(self, sid: str, due: float) -> None:
         """Probe this room's node at `due`, in place of any earlier appointment."""
         self._probe_due[sid] = due

@@ -275,8 +275,11 @@ class Project:
         """The watched clock at a moment of this tick."""
         return self._watch.provisional + max(0.0, mono - self._watch_mono)
 
-    def _decide(self, bill: Bill) -> dict[str, Ruling]:
-        """What each orphan's policy says; told once when it becomes due, and nothing is done."""
+    def _decide(self, bill: Bill, result: TickResult) -> dict[str, Ruling]:
+        """What each orphan's policy says; told once when it becomes due, and nothing is done.
+
+        Only a good tick makes a room due: time under suspicion may turn out not to be watched (A1).
+        """
         watched = self._watched(self._watch_mono)
         rulings = decide(
             self._tracker.episodes,
@@ -286,7 +289,8 @@ class Project:
             spend=bill.episodes,
             watched=watched,
         )
-        self._tracker.note_due(rulings, watched, self._clock.monotonic())
+        if result is TickResult.OK:
+            self._tracker.note_due(rulings, watched, self._clock.monotonic())
         return rulings
 
     async def _finish(self, this: _Pass, result: TickResult) -> TickReport:
@@ -299,7 +303,7 @@ class Project:
             self._watch.good_wall or now,
             self._book.skew,
         )
-        rulings = self._decide(bill)
+        rulings = self._decide(bill, result)
         unwritten = self._tracker.unwritten
         record = TickRecord(
             project=self.config.name,
