@@ -19,7 +19,7 @@ from watchdog.demo import DEMO_ROOMS, DEMO_SPEED, demo_settings, simulated
 from watchdog.expose.terminal import DemoView
 
 PICTURE = Path(__file__).with_name("demo.svg")
-SECONDS = 14
+SECONDS = 8
 # The library's own format loads a font from elsewhere; any monospaced one will do.
 FORMAT = re.sub(r"@font-face\s*{{.*?}}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,15 +10,27 @@ from tests.realserver import HOW_TO_GET_ONE, RealServer, find_server, running_se
 from watchdog.simulator.clock import VirtualClock
 
 
-@pytest.fixture(scope="session")
-def livekit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
-    """A real livekit-server, one for each test process. Tests with it carry `real_server`."""
+def server_binary() -> Path:
+    """A livekit-server to start; without one a test is skipped, and fails in CI."""
     binary = find_server()
     if binary is None:
         if os.environ.get("CI", "").lower() in ("1", "true"):
             pytest.fail(HOW_TO_GET_ONE, pytrace=False)
         pytest.skip(HOW_TO_GET_ONE)
-    with running_server(binary, tmp_path_factory.mktemp("livekit")) as server:
+    return binary
+
+
+@pytest.fixture(scope="session")
+def livekit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    """A real livekit-server, one for each test process. Tests with it carry `real_server`."""
+    with running_server(server_binary(), tmp_path_factory.mktemp("livekit")) as server:
+        yield server
+
+
+@pytest.fixture
+def fresh_server(tmp_path: Path) -> Iterator[RealServer]:
+    """A real livekit-server of this test's own: nobody else's rooms are on it."""
+    with running_server(server_binary(), tmp_path) as server:
         yield server
 
 
@@ -30,9 +43,9 @@ def clock() -> VirtualClock:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whoever uses the real server says so, and no marker is forgotten."""
     for item in items:
-        uses = "livekit_server" in getattr(item, "fixturenames", ())
+        uses = {"livekit_server", "fresh_server"} & set(getattr(item, "fixturenames", ()))
         if uses and item.get_closest_marker("real_server") is None:
-            raise pytest.UsageError(f"{item.nodeid} uses livekit_server without real_server")
+            raise pytest.UsageError(f"{item.nodeid} uses a real server without real_server")
 
 
 class RealServerCount:

@@ -1,13 +1,42 @@
-"""A worker of the agents SDK whose sessions have no model: they join, listen and stay."""
+"""A worker of the agents SDK whose sessions have no model: they join, listen and stay.
+
+Where AGENT_DIARY names a file, it writes there what becomes of its sessions.
+"""
 
 import os
+from pathlib import Path
 
-from livekit.agents import Agent, AgentSession, JobContext, WorkerOptions, cli
+from livekit.agents import Agent, AgentServer, AgentSession, CloseEvent, JobContext, cli
 from livekit.agents.voice.room_io import RoomOptions
 
+server = AgentServer(
+    num_idle_processes=1,
+    initialize_process_timeout=60,
+    # A worker on a busy machine must not refuse its job, nor claim a fixed port.
+    load_threshold=float("inf"),
+    host="127.0.0.1",
+    port=0,
+)
 
+
+def note(what: str) -> None:
+    if diary := os.environ.get("AGENT_DIARY"):
+        with Path(diary).open("a") as file:
+            file.write(f"{what}\n")
+
+
+async def ended(context: JobContext) -> None:
+    note(f"on_session_end {context.room.name}")
+
+
+@server.rtc_session(agent_name=os.environ.get("AGENT_NAME", ""), on_session_end=ended)
 async def entrypoint(context: JobContext) -> None:
     session = AgentSession()
+
+    @session.on("close")
+    def closed(event: CloseEvent) -> None:
+        note(f"closed {context.room.name}")
+
     await session.start(
         agent=Agent(instructions="Say nothing."),
         room=context.room,
@@ -16,15 +45,4 @@ async def entrypoint(context: JobContext) -> None:
 
 
 if __name__ == "__main__":
-    cli.run_app(
-        WorkerOptions(
-            entrypoint_fnc=entrypoint,
-            agent_name=os.environ.get("AGENT_NAME", ""),
-            num_idle_processes=1,
-            initialize_process_timeout=60,
-            # A worker on a busy machine must not refuse its job, nor claim a fixed port.
-            load_threshold=float("inf"),
-            host="127.0.0.1",
-            port=0,
-        )
-    )
+    cli.run_app(server)

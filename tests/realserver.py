@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 from livekit import rtc
 from livekit.api import AccessToken, VideoGrants
 from livekit.protocol.room import RoomConfiguration
@@ -275,6 +276,30 @@ class PersonProcess:
         await self._process.wait()
 
 
+@asynccontextmanager
+async def joining_person(server: RealServer, room: str, identity: str) -> AsyncIterator[None]:
+    """Somebody whose connection never comes about: again and again they begin to join."""
+
+    async def begin(session: aiohttp.ClientSession) -> None:
+        url = f"{server.ws_url}/rtc?access_token={server.token(room, identity)}&protocol=15"
+        last = None
+        while True:
+            # The next one comes before the last one goes: somebody is always about to join.
+            sockets = [last, await session.ws_connect(url)]
+            last = sockets[1]
+            await asyncio.sleep(4)
+            if sockets[0] is not None:
+                await sockets[0].close()
+
+    async with aiohttp.ClientSession() as session:
+        task = asyncio.create_task(begin(session))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
 # --- agents ---------------------------------------------------------------------------------------
 
 
@@ -295,6 +320,7 @@ async def agent_worker(
                 **server.environment,
                 "AGENT_NAME": agent_name,
                 "AGENT_STAYS": "1" if stay else "",
+                "AGENT_DIARY": str(log.with_suffix(".diary")),
                 # Idle job processes inherit it: no bytecode is written beside the sources.
                 "PYTHONDONTWRITEBYTECODE": "1",
             },
@@ -321,6 +347,12 @@ class AgentWorker:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def diary(self) -> list[str]:
+        """What became of its sessions, line by line."""
+        file = self.log.with_suffix(".diary")
+        return file.read_text().splitlines() if file.exists() else []
 
     def terminate(self) -> None:
         """SIGTERM to the worker alone: it drains, waiting for its sessions."""

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
@@ -12,27 +12,29 @@ from functools import partial
 from prometheus_client import CollectorRegistry
 
 from watchdog.clocks import SystemClock
+from watchdog.configured import gateway_of, policies_of, rules_of, safeguards_of, tariff_of
 from watchdog.core.budget import Purpose, TokenBucket
-from watchdog.core.classify import DetectionRules
 from watchdog.core.clock import Clock
-from watchdog.core.policy import Action, Match, Policy, built_in_policies, ordered
-from watchdog.core.pricing import PROFILES, Tariff, default_profile, resolve_tariff
+from watchdog.core.deletion import AuditEntry, AuditMemory, Control
+from watchdog.core.pricing import Tariff
 from watchdog.core.records import ProjectMemory
 from watchdog.core.report import TickReport
 from watchdog.core.steady import SteadyClock
-from watchdog.daemon.ports import Store
+from watchdog.daemon.enforce import Powers
+from watchdog.daemon.ports import Audit, Controls, Lease, Store
 from watchdog.daemon.tick import Project, ProjectConfig
 from watchdog.expose.health import HealthState, ReportBoard
 from watchdog.expose.http import build_app, serve
 from watchdog.expose.labels import RoomNames
 from watchdog.expose.logs import get_logger, log_report
 from watchdog.expose.metrics import Metrics
-from watchdog.prices.book import load_book
-from watchdog.rooms.gateway import LiveKitGateway, RequestObserver, is_cloud
+from watchdog.rooms.gateway import LiveKitGateway
 from watchdog.schedule import scheduled
-from watchdog.settings import ListenAddress, PolicySettings, Settings
+from watchdog.settings import ListenAddress, Settings
 from watchdog.settings import Project as ProjectSettings
-from watchdog.store.database import open_database, open_for_reading, run_lock
+from watchdog.store.audit import AuditStore
+from watchdog.store.controls import ControlStore
+from watchdog.store.database import Database, open_database, open_for_reading, run_lock
 from watchdog.store.episodes import EpisodeStore
 from watchdog.store.lock import DatabaseInUseError
 
@@ -47,69 +49,33 @@ def new_episode_id() -> str:
     return f"ep_{uuid.uuid4().hex[:16]}"
 
 
-def tariff_of(settings: Settings, project: ProjectSettings) -> Tariff:
-    """What the agents of a project cost. Raises ConfigurationError for a price book that is wrong."""
-    book = load_book(settings.prices.book)
-    name = settings.prices.profile
-    profile = PROFILES[name] if name else default_profile(url_is_cloud=is_cloud(project.url))
-    return resolve_tariff(book, profile, settings.prices.plan, datetime.now(UTC).date())
+def new_intent_id() -> str:
+    """A short id that no other attempt to delete has."""
+    return f"in_{uuid.uuid4().hex[:16]}"
 
 
-def rules_of(settings: Settings) -> DetectionRules:
-    """What the operator adds to LiveKit's own marks of an agent."""
-    detection = settings.detection
-    return DetectionRules(detection.agent_identities, frozenset(detection.not_persons))
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What the daemon keeps in its database, and the lock that makes it the only one."""
 
+    episodes: Store
+    audit: Audit
+    controls: Controls
+    lease: Lease
 
-def policies_of(settings: Settings) -> tuple[Policy, ...]:
-    """Every policy in the order of the walk: the built-in ones around those of the configuration."""
-    before, after = built_in_policies(settings.poll_interval.total_seconds())
-    return ordered(before, (_policy(given) for given in settings.policies), after)
-
-
-def _policy(given: PolicySettings) -> Policy:
-    limit = given.hard_limit
-    return Policy(
-        name=given.name,
-        match=Match(
-            rooms=given.match.rooms,
-            agents=given.match.agents,
-            person_seen=given.match.person_seen,
-            last_person_kinds=frozenset(given.match.last_person_kinds),
-        ),
-        grace=given.grace.total_seconds(),
-        respect_room_timeouts=given.respect_room_timeouts,
-        hard_limit=None if limit is None else limit.total_seconds(),
-        max_spend=given.max_spend,
-        action=Action(given.action),
-    )
-
-
-def gateway_of(
-    settings: Settings,
-    project: ProjectSettings,
-    clock: Clock,
-    observe: RequestObserver = lambda *_: None,
-    bucket: TokenBucket | None = None,
-) -> LiveKitGateway:
-    """The gateway to one project's server. Must be called inside a running event loop."""
-    return LiveKitGateway.connect(
-        project.url,
-        project.api_key.get_secret_value(),
-        project.api_secret.get_secret_value(),
-        clock=clock,
-        bucket=bucket or TokenBucket(settings.detection.requests_per_minute),
-        observe=observe,
-    )
+    @classmethod
+    def of(cls, database: Database, lease: Lease) -> "Stores":
+        """The stores of one open database."""
+        return cls(EpisodeStore(database), AuditStore(database), ControlStore(database), lease)
 
 
 @asynccontextmanager
-async def opened_store(settings: Settings) -> AsyncIterator[EpisodeStore]:
+async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
     """The database at its newest schema, held by this process alone.
 
     Raises ConfigurationError or StoreError.
     """
-    with run_lock(settings.database):
+    with run_lock(settings.database) as lock:
         async with await open_database(settings.database) as database:
             done = database.migration
             if done.from_revision not in (None, done.to_revision):
@@ -120,7 +86,7 @@ async def opened_store(settings: Settings) -> AsyncIterator[EpisodeStore]:
                     to_revision=done.to_revision,
                     backup=str(done.backup),
                 )
-            yield EpisodeStore(database)
+            yield Stores.of(database, lock)
 
 
 @dataclass(slots=True)
@@ -133,36 +99,60 @@ class Watched:
 
 
 class NothingStored:
-    """Another run's store as one may use it beside that run: read, and never written."""
+    """Another run's database as one may use it beside that run: read, and never written.
 
-    def __init__(self, store: EpisodeStore) -> None:
-        self._store = store
+    It is no lease either: whoever holds this deletes nothing.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._store = EpisodeStore(database)
+        self._controls = ControlStore(database)
 
     async def load(self, project: str) -> ProjectMemory:
         """What the run has stored so far."""
         return await self._store.load(project)
+
+    async def read(self, project: str) -> Control:
+        """What operators have said to the run."""
+        return await self._controls.read(project)
+
+    def held(self) -> bool:
+        """The run holds it."""
+        return False
 
     async def commit(self, *_: object) -> int:
         """Nothing is written: the run itself does that."""
         return 0
 
 
+class NoAudit:
+    """The audit beside another run: that one writes it."""
+
+    async def load(self, project: str, now: datetime) -> AuditMemory:  # noqa: ARG002
+        """The run itself remembers."""
+        return AuditMemory()
+
+    async def append(self, entries: Sequence[AuditEntry]) -> None:
+        """Nothing is done here that would have to be written."""
+
+
 class Daemon:
     """Everything one `run`, `once` or `demo` holds, between `open` and the end of its scope."""
 
-    def __init__(self, settings: Settings, clock: Clock, store: Store) -> None:
+    def __init__(self, settings: Settings, clock: Clock, stores: Stores) -> None:
         self.settings = settings
         self.clock = clock
         self.board = ReportBoard()
         self.room_names = RoomNames(settings.privacy.room_names)
         self.poll = settings.poll_interval.total_seconds()
-        self.watched = [self._watch(p, store) for p in settings.require_projects()]
+        self.watched = [self._watch(p, stores) for p in settings.require_projects()]
         tariffs = {w.project.config.name: w.tariff for w in self.watched}
         lacking = {name for name, tariff in tariffs.items() if tariff.unpriced}
         self.unpriced: Callable[[str, str], bool] = lambda project, _: project in lacking
         self.metrics = Metrics(CollectorRegistry(), self.room_names, unpriced=self.unpriced)
         for w in self.watched:
-            self.metrics.set_mode(w.project.config.name, settings.mode)
+            config = w.project.config
+            self.metrics.set_mode(config.name, config.safeguards.mode)
         verified = [t.last_verified for t in tariffs.values() if t.last_verified]
         if verified:
             self.metrics.set_price_verified(datetime.combine(min(verified), time(), UTC))
@@ -170,7 +160,7 @@ class Daemon:
         self._last_turn = clock.monotonic()
         self._running: set[asyncio.Task[None]] = set()
 
-    def _watch(self, settings: ProjectSettings, store: Store) -> Watched:
+    def _watch(self, settings: ProjectSettings, stores: Stores) -> Watched:
         name = settings.name
         bucket = TokenBucket(self.settings.detection.requests_per_minute)
 
@@ -187,13 +177,15 @@ class Daemon:
             rules_of(self.settings),
             self.settings.limits.max_drop,
             policies_of(self.settings),
+            safeguards_of(self.settings, settings),
         )
         project = Project(
             config,
             rooms=gateway,
-            store=store,
+            store=stores.episodes,
             clock=clock,
             bucket=bucket,
+            powers=Powers(stores.audit, stores.controls, stores.lease, new_intent_id),
             new_id=new_episode_id,
         )
         return Watched(project, gateway, tariff)
@@ -263,23 +255,28 @@ class Daemon:
 
 @asynccontextmanager
 async def opened_daemon(
-    settings: Settings, clock: Clock, *, beside_a_run: bool = False
+    settings: Settings,
+    clock: Clock,
+    *,
+    beside_a_run: bool = False,
+    change: Callable[[Stores], Stores] = lambda stores: stores,
 ) -> AsyncIterator[Daemon]:
     """A daemon on its database, ready to tick. Raises ConfigurationError or StoreError.
 
     `beside_a_run`: where another process has the database, know what it knows, and store nothing.
+    `change` may put something of its own between the daemon and its stores.
     """
     settings.require_projects()
     async with AsyncExitStack() as stack:
-        store: Store
         try:
-            store = await stack.enter_async_context(opened_store(settings))
+            stores = await stack.enter_async_context(opened_stores(settings))
         except DatabaseInUseError:
             if not beside_a_run:
                 raise
             database = await stack.enter_async_context(await open_for_reading(settings.database))
-            store = NothingStored(EpisodeStore(database))
-        daemon = Daemon(settings, clock, store)
+            nothing = NothingStored(database)
+            stores = Stores(nothing, NoAudit(), nothing, nothing)
+        daemon = Daemon(settings, clock, change(stores))
         try:
             yield daemon
         finally:
@@ -314,7 +311,10 @@ async def run(settings: Settings, clock: Clock) -> None:
             log.info(
                 "watching",
                 projects=[w.project.config.name for w in daemon.watched],
-                mode=settings.mode,
+                modes={
+                    w.project.config.name: w.project.config.safeguards.mode.value
+                    for w in daemon.watched
+                },
                 every_seconds=daemon.poll,
                 http=url or "off",
             )

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from watchdog import __version__
+from watchdog import __version__, acting
 from watchdog.clocks import SystemClock
 from watchdog.core.errors import RoomServiceError, StoreError, WatchdogError
 from watchdog.core.model import Episode, TickResult
@@ -36,6 +36,7 @@ from watchdog.printing import (
     tick_json,
     tick_line,
 )
+from watchdog.reporting.steering import Steering
 from watchdog.reporting.stored import History, stored_orphans
 from watchdog.settings import Settings, load_settings
 from watchdog.settings.fields import parse_listen
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 db = typer.Typer(help="The database's schema.", no_args_is_help=True)
 app.add_typer(db, name="db")
+acting.register(app)
 
 ConfigOption = Annotated[
     Path | None,
@@ -186,7 +188,7 @@ def check_config(
     as_json: JsonOption = False,
 ) -> None:
     """Read the configuration and say what it means; with --probe ask the servers, too."""
-    from watchdog.app import tariff_of
+    from watchdog.configured import tariff_of
     from watchdog.store.database import check
 
     settings = load_settings(config)
@@ -219,7 +221,7 @@ def check_config(
 
 
 async def _probe_all(settings: Settings) -> dict[str, ProbeFinding | RoomServiceError]:
-    from watchdog.app import gateway_of, rules_of
+    from watchdog.configured import gateway_of, rules_of
 
     found: dict[str, ProbeFinding | RoomServiceError] = {}
     for project in settings.require_projects():
@@ -236,12 +238,19 @@ async def _probe_all(settings: Settings) -> dict[str, ProbeFinding | RoomService
 @app.command()
 def rooms(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """The orphaned rooms as the database has them: works beside a running daemon."""
-    from watchdog.app import policies_of
+    from watchdog.configured import policies_of
 
     settings = load_settings(config)
     tariffs = _tariffs(settings)
-    episodes, ticks = _do(_stored(settings))
-    views = stored_orphans(episodes, ticks, tariffs, policies_of(settings))
+    episodes, ticks, steering = _do(_stored(settings))
+    views = stored_orphans(
+        episodes,
+        ticks,
+        tariffs,
+        policies=policies_of(settings),
+        steering=steering,
+        now=SystemClock().now(),
+    )
     if as_json:
         print_json(
             {
@@ -276,9 +285,16 @@ def explain(
     name = finding.room.name if finding and finding.room else room
     history = _do(_history(settings, project, name))
     if as_json:
-        print_json(explanation_json(finding, failure, history))
+        print_json(explanation_json(finding, failure, history, SystemClock().now()))
     else:
-        show_explanation(project, room, finding=finding, failure=failure, history=history)
+        show_explanation(
+            project,
+            room,
+            finding=finding,
+            failure=failure,
+            history=history,
+            now=SystemClock().now(),
+        )
     if (finding is None or finding.room is None) and not history.episodes:
         raise typer.Exit(1)
 
@@ -286,7 +302,7 @@ def explain(
 async def _find(
     settings: Settings, project: str, room: str
 ) -> tuple[RoomFinding | None, RoomServiceError | None]:
-    from watchdog.app import gateway_of, rules_of
+    from watchdog.configured import gateway_of, rules_of
 
     found = next(p for p in settings.require_projects() if p.name == project)
     gateway = gateway_of(settings, found, SystemClock())
@@ -298,29 +314,36 @@ async def _find(
         await gateway.aclose()
 
 
-async def _stored(settings: Settings) -> tuple[tuple[Episode, ...], dict[str, TickRecord]]:
+async def _stored(
+    settings: Settings,
+) -> tuple[tuple[Episode, ...], dict[str, TickRecord], dict[str, Steering]]:
+    from watchdog.steering import read_steering
     from watchdog.store.database import open_for_reading
     from watchdog.store.episodes import EpisodeStore
 
     async with await open_for_reading(settings.database) as database:
         store = EpisodeStore(database)
-        return await store.open_episodes(), await store.last_ticks()
+        steering = {p.name: await read_steering(database, settings, p) for p in settings.projects}
+        return await store.open_episodes(), await store.last_ticks(), steering
 
 
 async def _history(settings: Settings, project: str, room: str) -> History:
-    from watchdog.app import policies_of
+    from watchdog.configured import policies_of
+    from watchdog.steering import read_steering
     from watchdog.store.database import open_for_reading
     from watchdog.store.episodes import EpisodeStore
 
+    found = next(p for p in settings.projects if p.name == project)
     try:
         async with await open_for_reading(settings.database) as database:
             store = EpisodeStore(database)
             episodes = await store.episodes_of_room(project, room, limit=5)
             ticks = await store.last_ticks()
+            steering = await read_steering(database, settings, found)
     except StoreError as error:
         return History(problem=str(error))
     tariff = _tariffs(settings).get(project)
-    return History(episodes, ticks.get(project), tariff, policies_of(settings))
+    return History(episodes, ticks.get(project), tariff, policies_of(settings), steering)
 
 
 @db.command("upgrade")
@@ -359,6 +382,6 @@ def _do(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _tariffs(settings: Settings) -> dict[str, Tariff]:
-    from watchdog.app import tariff_of
+    from watchdog.configured import tariff_of
 
     return {project.name: tariff_of(settings, project) for project in settings.projects}

@@ -27,6 +27,24 @@ from watchdog.simulator.world import World
 DEMO_ROOMS = 24
 DEMO_SPEED = 60.0
 DEMO_POLL = "15s"
+DEMO_CONFIGURATION = """\
+mode = "enforce"
+
+[protect]
+rooms = ["tutor-*"]
+
+[[policies]]
+name = "interviews-may-pause"
+match = { rooms = ["interview-*"] }
+grace = "10m"
+respect_room_timeouts = false
+
+[[policies]]
+name = "left-alone"
+grace = "3m"
+respect_room_timeouts = false
+"""
+"""Impatient, so that something happens soon; and one kind of room that is protected."""
 
 
 @asynccontextmanager
@@ -74,6 +92,7 @@ async def simulate(
 
 def demo_settings(url: str, key: str, secret: str, scratch: Path) -> Settings:
     """The demo's configuration: nothing of the user's is read, and nothing is kept."""
+    (scratch / "watchdog.toml").write_text(DEMO_CONFIGURATION)
     return load_settings(
         environ={
             "LIVEKIT_URL": url,

@@ -11,7 +11,9 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from watchdog.core.deletion import Mode
 from watchdog.core.errors import RoomServiceError
+from watchdog.core.gates import Word
 from watchdog.core.model import Episode, TickResult, VerdictState
 from watchdog.core.pricing import Tariff
 from watchdog.core.records import TickRecord
@@ -23,9 +25,10 @@ from watchdog.expose.formats import (
     orphan_json,
     ruling_json,
     spend_json,
+    words_json,
 )
 from watchdog.expose.labels import printable
-from watchdog.expose.tables import episode_lines, rooms_table, ruling_lines
+from watchdog.expose.tables import episode_lines, rooms_table, ruling_lines, words_table
 from watchdog.inquiry import SKEW_WORTH_SAYING, ProbeFinding, RoomFinding
 from watchdog.reporting.stored import History
 from watchdog.settings import Settings
@@ -132,13 +135,13 @@ def show_config(
 ) -> None:
     """What the configuration means, and what the servers said to a probe."""
     say(f"configuration  {settings.config_file or 'environment and defaults'}: good")
-    say(f"mode           {settings.mode} (nothing is ever deleted)")
     say(f"poll           every {duration(settings.poll_interval.total_seconds())}")
     say(f"http           {settings.http.listen or 'off'}")
     for project in settings.projects:
         tariff = tariffs[project.name]
         without = f"; unpriced: {', '.join(tariff.unpriced)}" if tariff.unpriced else ""
         say(f"project        {project.name} at {printable(project.url)}")
+        say(f"  mode         {_MODES[settings.mode_of(project)]}")
         say(f"  prices       profile {tariff.profile}, plan {tariff.plan}{without}")
         found = probed.get(project.name)
         if isinstance(found, RoomServiceError):
@@ -146,6 +149,13 @@ def show_config(
         elif found is not None:
             for line in finding_lines(found):
                 say(line)
+
+
+_MODES = {
+    Mode.OBSERVE: "observe: nothing is ever deleted",
+    Mode.ALLOWLIST: "allowlist: of what policies ask for, rooms of allowlist.rooms are deleted",
+    Mode.ENFORCE: "enforce: what policies ask for is deleted, once every gate allows it",
+}
 
 
 def finding_lines(found: ProbeFinding) -> list[str]:
@@ -189,6 +199,7 @@ def show_explanation(
     finding: RoomFinding | None,
     failure: RoomServiceError | None,
     history: History,
+    now: datetime,
 ) -> None:
     """What a room is now and why, its stored episodes and what its policy says, for people."""
     if failure is not None:
@@ -203,10 +214,20 @@ def show_explanation(
         if ruling := history.ruling(episode):
             say("")
             show(ruling_lines(ruling, history.age(episode) or 0.0))
+        if words := _words(history, episode, finding, now):
+            say("")
+            show(words_table(words))
     if history.problem:
         say(f"\nNo history: {history.problem}")
     elif not history.episodes:
         say("\nNo episode of this room is stored: it was never seen orphaned.")
+
+
+def _words(
+    history: History, episode: Episode, finding: RoomFinding | None, now: datetime
+) -> tuple[Word, ...]:
+    room, verdict = (finding.room, finding.verdict) if finding else (None, None)
+    return history.words(episode, now, room, verdict)
 
 
 def room_lines(finding: RoomFinding) -> Table:
@@ -232,12 +253,15 @@ def room_lines(finding: RoomFinding) -> Table:
 
 
 def explanation_json(
-    finding: RoomFinding | None, failure: RoomServiceError | None, history: History
+    finding: RoomFinding | None,
+    failure: RoomServiceError | None,
+    history: History,
+    now: datetime,
 ) -> dict[str, Any]:
     """What a room is now and why, its stored episodes and what its policy says, for programs."""
-    now: dict[str, Any] | None = None
+    as_it_is: dict[str, Any] | None = None
     if finding is not None and finding.room is not None and finding.verdict is not None:
-        now = {
+        as_it_is = {
             "room_name": finding.room.name,
             "room_sid": finding.room.sid,
             "verdict": finding.verdict.state.value,
@@ -256,10 +280,14 @@ def explanation_json(
             ],
         }
     return {
-        "now": now,
+        "now": as_it_is,
         "error": str(failure) if failure else None,
         "history_error": history.problem or None,
-        "episodes": [_stored_json(episode, history) for episode in history.episodes],
+        "episodes": [
+            _stored_json(episode, history)
+            | {"gates": words_json(_words(history, episode, finding, now))}
+            for episode in history.episodes
+        ],
     }
 
 

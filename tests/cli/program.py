@@ -187,12 +187,12 @@ class Running:
         return Result(self.process.wait(within), self.out, self.err)
 
 
-def eventually(look: Callable[[], T]) -> T:
+def eventually(look: Callable[[], T], within: float = PATIENCE) -> T:
     """What `look` gives once that is something."""
-    give_up = time.monotonic() + PATIENCE
+    give_up = time.monotonic() + within
     while not (found := look()):
         if time.monotonic() > give_up:
-            raise AssertionError(f"still {found!r} after {PATIENCE:g} s")
+            raise AssertionError(f"still {found!r} after {within:g} s")
         time.sleep(0.05)
     return found
 

@@ -88,8 +88,9 @@ WRONG = {
         ("WATCHDOG_POL_INTERVAL: no setting has this variable", "WATCHDOG_POLL_INTERVAL"),
         variables={"WATCHDOG_POL_INTERVAL": "15s"},
     ),
-    "mode that is not there yet": Case(
-        ('"enforce" is not possible', 'write "observe"'), variables={"WATCHDOG_MODE": "enforce"}
+    "mode that is none": Case(
+        ('WATCHDOG_MODE: "delete" must be one of', '"enforce"'),
+        variables={"WATCHDOG_MODE": "delete"},
     ),
     "listen address": Case(
         ("WATCHDOG_HTTP__LISTEN: ", "9779", 'write it like "127.0.0.1:9779"'),

@@ -18,6 +18,10 @@ COMMANDS = (
     ("check-config",),
     ("rooms",),
     ("explain",),
+    ("audit",),
+    ("pause",),
+    ("resume",),
+    ("delete",),
     ("db",),
     ("db", "upgrade"),
     ("db", "current"),
@@ -154,15 +158,16 @@ def test_check_config_says_what_the_configuration_means(bare):
     assert (result.code, result.err) == (0, "")
     for part in (
         "configuration  watchdog.toml: good",
-        "mode           observe (nothing is ever deleted)",
         "poll           every 30s",
         "http           off",
         (
             "project        eu at wss://eu.livekit.cloud\n"
+            "  mode         observe: nothing is ever deleted\n"
             "  prices       profile self-hosted-on-cloud, plan scale"
         ),
         (
             "project        lab at http://127.0.0.1:7880\n"
+            "  mode         observe: nothing is ever deleted\n"
             "  prices       profile self-hosted-everything, plan scale"
         ),
     ):

@@ -1,6 +1,6 @@
 """The request budget of SAFETY F."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from watchdog.core.budget import FLOORS, Allotment, Purpose, TokenBucket
@@ -58,6 +58,7 @@ def test_nobody_gets_more_than_it_asks_for_nor_all_together_more_than_there_is(a
 
 
 @given(st.lists(st.integers(0, 25), min_size=30, max_size=30))
+@example([*[0] * 22, 9, 7, 25, 5, 9, 5, 9, 2])
 def test_over_time_every_floor_is_served(available):
     allotment = Allotment()
     demand = dict.fromkeys([Purpose.ARM, *FLOORS], 1000)

@@ -1,16 +1,21 @@
 """The daemon's tick against the simulator's world: in process, on a virtual clock, nothing replaced."""
 
 import itertools
+from collections.abc import Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
 from watchdog.core.budget import TokenBucket
 from watchdog.core.classify import NO_RULES, DetectionRules
+from watchdog.core.deletion import Mode
+from watchdog.core.gates import Safeguards
 from watchdog.core.model import Episode, VerdictState
+from watchdog.core.policy import built_in_policies, ordered
 from watchdog.core.pricing import PROFILES, resolve_tariff
 from watchdog.core.report import OrphanView, TickReport
 from watchdog.core.steady import SteadyClock
+from watchdog.daemon.enforce import Powers
 from watchdog.daemon.tick import Project, ProjectConfig
 from watchdog.prices.book import load_book
 from watchdog.rooms.gateway import LiveKitGateway
@@ -19,6 +24,8 @@ from watchdog.simulator.clock import VirtualClock
 from watchdog.simulator.faults import Fault, FaultKind, FaultPlan
 from watchdog.simulator.service import RoomServiceSimulator
 from watchdog.simulator.world import World
+from watchdog.store.audit import AuditStore
+from watchdog.store.controls import ControlStore
 from watchdog.store.database import Database, open_database
 from watchdog.store.episodes import EpisodeStore
 
@@ -26,6 +33,26 @@ POLL = 15.0
 KEY, SECRET = "devkey", "a-secret-of-more-than-thirty-two-characters"
 TARIFF = resolve_tariff(load_book(), PROFILES["self-hosted-on-cloud"], "ship", date(2026, 9, 1))
 LONG = 86400
+
+
+class HeldLease:
+    """The lock on the database, which a test can take away."""
+
+    def __init__(self):
+        self.is_held = True
+
+    def held(self) -> bool:
+        return self.is_held
+
+
+@dataclass
+class Happening:
+    """Something that happens in the world right before, or after, the server takes up a request."""
+
+    phase: str
+    method: str
+    room: str
+    what: Callable[[], None]
 
 
 class Lab:
@@ -37,12 +64,17 @@ class Lab:
         self.faults = FaultPlan(seed=1)
         self.requests: list[tuple[str, str]] = []
         self.outcomes: list[tuple[str, str]] = []
-        self.simulator = RoomServiceSimulator(self.world, {KEY: SECRET}, self.faults)
+        self.happenings: list[Happening] = []
+        self.simulator = RoomServiceSimulator(
+            self.world, {KEY: SECRET}, self.faults, watch=self._watch
+        )
         self.database = database
         self.poll = poll
         self.rules = rules
         self.per_minute = per_minute
         self.policies = ()
+        self.safeguards = Safeguards()
+        self.lease = HeldLease()
         self._ids = itertools.count(1)
         self.project = self.start()
 
@@ -57,11 +89,24 @@ class Lab:
             observe=lambda method, code, *_: self.outcomes.append((method, code)),
         )
         return Project(
-            ProjectConfig("p", self.poll, TARIFF, self.rules, policies=self.policies),
+            ProjectConfig(
+                "p",
+                self.poll,
+                TARIFF,
+                self.rules,
+                policies=self.policies,
+                safeguards=self.safeguards,
+            ),
             rooms=gateway,
             store=EpisodeStore(self.database),
             clock=clock,
             bucket=bucket,
+            powers=Powers(
+                AuditStore(self.database),
+                ControlStore(self.database),
+                self.lease,
+                lambda: f"in_{next(self._ids)}",
+            ),
             new_id=lambda: f"ep_{next(self._ids)}",
         )
 
@@ -98,6 +143,45 @@ class Lab:
     def fault(self, kind: FaultKind, method: str = "*", **more) -> None:
         """From now on, this goes wrong."""
         self.faults.add(Fault(kind, method, **more))
+
+    # ---- deleting -----------------------------------------------------------------------------
+
+    def enforcing(self, *policies, **safeguards) -> None:
+        """Start anew in mode enforce (or as given), with these policies between the built-in ones."""
+        before, after = built_in_policies(self.poll)
+        self.policies = ordered(before, policies, after)
+        self.safeguards = Safeguards(**({"mode": Mode.ENFORCE} | safeguards))
+        self.restart()
+
+    def when(self, method: str, what, *, room: str = "", phase: str = "received") -> None:
+        """Have `what` happen once, when the server next receives, or has answered, such a request."""
+        self.happenings.append(Happening(phase, method, room, what))
+
+    def _watch(self, phase: str, method: str, room: str) -> None:
+        for happening in list(self.happenings):
+            if (happening.phase, happening.method) != (phase, method):
+                continue
+            if happening.room in ("", room):
+                self.happenings.remove(happening)
+                happening.what()
+                return  # the next one waits for the next request
+
+    async def until_deleted(self, room: str, most: int = 40) -> TickReport:
+        """Tick until a DeleteRoom for the room was received."""
+        for _ in range(most):
+            report = await self.ticks(1)
+            if any(d.room == room for d in self.simulator.deletions):
+                return report
+        raise AssertionError(f"{room} was not deleted in {most} ticks")
+
+    def deleted(self) -> list[str]:
+        """The rooms for which a DeleteRoom was received, in order."""
+        return [d.room for d in self.simulator.deletions]
+
+    async def audit(self, room: str | None = None) -> list[tuple[str, str | None]]:
+        """The kinds and outcomes of the audit's lines, oldest first."""
+        entries = await AuditStore(self.database).entries(room=room, limit=1000)
+        return [(e.kind.value, e.outcome.value if e.outcome else None) for e in entries]
 
     # ---- people -------------------------------------------------------------------------------
 

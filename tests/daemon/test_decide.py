@@ -48,7 +48,7 @@ async def test_c_that_it_is_due_is_told_once_and_nothing_is_done():
             report = await w.ticks(1)
             kinds += [c.kind for c in report.changes]
             methods |= {r.method for r in w.simulator.log}
-        assert kinds == [ChangeKind.DUE]
+        assert kinds == [ChangeKind.DUE, ChangeKind.WOULD_DELETE]
         assert methods == {"ListRooms", "ListParticipants", "ListDispatch"}
         assert "r" in w.world.rooms
 
@@ -145,4 +145,6 @@ async def test_a1_a_suspicious_list_makes_nothing_due():
             assert report.changes == ()
         w.faults.clear()
         kinds = [c.kind for _ in range(8) for c in (await w.ticks(1)).changes]
-        assert kinds == [ChangeKind.DUE], "once good ticks have watched for as long as it takes"
+        assert kinds == [ChangeKind.DUE, ChangeKind.WOULD_DELETE], (
+            "once good ticks have watched for as long as it takes"
+        )

@@ -12,6 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from tests.expose.builders import NASTY, at, closed, failed, opened, orphan, report, usd
+from watchdog.core.deletion import AuditEntry, AuditKind, Outcome
 from watchdog.core.errors import CODES
 from watchdog.core.model import CloseReason, CountMeaning, TickResult, VerdictState
 from watchdog.core.report import Change, ChangeKind
@@ -385,7 +386,15 @@ def test_everything_in_the_catalogue_is_exported_and_nothing_else():
     metrics.set_mode("prod", "observe")
     metrics.set_price_verified(at(0))
     metrics.on_request("prod", "ListRooms", "ok", 0.1)
-    metrics.on_report(full_report(changes=(closed(3),)))
+    deleted = AuditEntry(at(0), "prod", AuditKind.OUTCOME, policy="p", outcome=Outcome.DELETED)
+    metrics.on_report(
+        full_report(
+            changes=(closed(3),),
+            outcomes=(deleted,),
+            gates={"armed": True},
+            suspects={"count_disagrees": 1},
+        )
+    )
     body, _ = metrics.expose()
     families = {f.name: f for f in parse_text(body.decode())}
     exported = set()
@@ -398,6 +407,24 @@ def test_everything_in_the_catalogue_is_exported_and_nothing_else():
         exported.add(family.name)
     others = set(families) - exported
     assert all(name.startswith(("process_", "python_")) for name in others), others
+
+
+def test_an_outcome_counts_once_under_its_policy_or_by_hand():
+    metrics = make()
+    settled = [
+        AuditEntry(at(0), "prod", AuditKind.OUTCOME, policy="p", outcome=Outcome.DELETED),
+        AuditEntry(at(0), "prod", AuditKind.OUTCOME, "ana", policy="p", outcome=Outcome.DELETED),
+        AuditEntry(at(0), "prod", AuditKind.OUTCOME, policy="p", outcome=Outcome.UNKNOWN),
+    ]
+    metrics.on_report(full_report(outcomes=tuple(settled)))
+    metrics.on_report(full_report())
+    for policy, outcome in (("p", "deleted"), ("by_hand", "deleted"), ("p", "unknown")):
+        found = value(
+            metrics, "deletion_attempts_total", project="prod", policy=policy, outcome=outcome
+        )
+        assert found == 1
+    for policy in ("p", "by_hand"):
+        assert value(metrics, "deletions_total", project="prod", policy=policy) == 1
 
 
 def test_two_instances_share_nothing():

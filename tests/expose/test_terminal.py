@@ -152,7 +152,7 @@ def test_the_demo_runs_on_a_terminal_and_leaves_a_summary():
         view.update(busy(5, changes=(closed(1),)), at(60))
     left = screen.file.getvalue().rpartition("\x1b[?1049l")[2]
     assert (
-        "Watched 1m 00s: agents were left alone once, 1 of them over. "
+        "Watched 1m 00s: agents were left alone once, 1 of them over, 0 deleted. "
         "Estimated spend: $1.50 to $2.25." in " ".join(left.split())
     )
 
@@ -193,7 +193,7 @@ def test_without_a_terminal_each_change_is_a_line():
         ),
         "12:01:00 + call-1: the room is gone after 3m 20s",
         (
-            "Watched 15s: agents were left alone once, 1 of them over. "
+            "Watched 15s: agents were left alone once, 1 of them over, 0 deleted. "
             "Estimated spend: $1.50 to $2.25."
         ),
     ]

@@ -176,5 +176,5 @@ async def test_t41_reading_attributes_adds_none(bench):
 async def test_a_time_no_calendar_holds_is_a_time_not_told(bench):
     from watchdog.rooms.gateway import EPOCH, _room
 
-    room = _room(Room(sid="RM", name="r", creation_time_ms=2**62), None)
+    room = _room(Room(sid="RM", name="r", creation_time_ms=2**62), None, "watchdog.hold")
     assert room.created_at == EPOCH

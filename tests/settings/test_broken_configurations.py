@@ -73,10 +73,10 @@ IN_THE_FILE = [
         'watchdog.toml: unknown key "htttp"; the nearest known one is http',
     ),
     (
-        "[limits]\nmax_deletions_per_tick = 10",
+        "[limits]\nmax_deletions = 10",
         (
-            'watchdog.toml: unknown key "limits.max_deletions_per_tick"; the nearest known one is '
-            "limits.max_drop"
+            'watchdog.toml: unknown key "limits.max_deletions"; the nearest known one is '
+            "limits.max_deletions_per_tick"
         ),
     ),
     (
@@ -92,20 +92,35 @@ IN_THE_FILE = [
     ),
     # mode
     (
-        'mode = "enforce"',
+        'mode = "dry"',
+        'watchdog.toml: mode: "dry" must be one of "observe", "allowlist" or "enforce"',
+    ),
+    # what may be deleted
+    (
+        '[allowlist]\nrooms = ["*"]',
         (
-            'watchdog.toml: mode: "enforce" is not possible: this version only observes; write '
-            '"observe"'
+            'watchdog.toml: allowlist.rooms: "*" would allow every room; name at least one fixed '
+            'character, like "call-*", or use mode = "enforce"'
         ),
     ),
     (
-        'mode = "allowlist"',
+        '[protect]\nhold_key = "x"',
         (
-            'watchdog.toml: mode: "allowlist" is not possible: this version only observes; write '
-            '"observe"'
+            'watchdog.toml: protect.hold_key: "x" is no key to look for; use 4 characters or more, '
+            'like "watchdog.hold"'
         ),
     ),
-    ('mode = "dry"', 'watchdog.toml: mode: "dry" must be one of "observe"'),
+    (
+        '[protect]\nrecordings = "some"',
+        (
+            'watchdog.toml: protect.recordings: "some" is no duration; write "90s", "15m", "2h", '
+            '"1h30m", "500ms" or a number of seconds, or true or false'
+        ),
+    ),
+    (
+        "[limits]\nconfirmations = 1",
+        "watchdog.toml: limits.confirmations: 1 must be at least 2",
+    ),
     # durations
     (
         'poll_interval = "5 parsecs"',

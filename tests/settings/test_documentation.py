@@ -34,7 +34,8 @@ def test_every_default_can_be_given_by_its_variable_and_by_the_file(tmp_path: Pa
             continue
         value = tomllib.loads(f"x = {setting.default}")["x"]
         text = ",".join(value) if isinstance(value, list) else str(value)
-        assert load_settings(None, {str(setting.variable): text}, tmp_path) == plain
+        by_variable = load_settings(None, {str(setting.variable): text}, tmp_path)
+        assert by_variable.model_dump() == plain.model_dump()
         file = tmp_path / f"{setting.key}.toml"
         file.write_text(f"{setting.key} = {setting.default}")
         assert load_settings(file, {}, tmp_path).model_dump() == plain.model_dump()

@@ -34,7 +34,19 @@ def test_nothing_at_all_gives_the_documented_defaults(tmp_path: Path):
         "poll_interval": "15s",
         "database": "sqlite+aiosqlite:///watchdog.db",
         "http": {"listen": "127.0.0.1:9779"},
-        "limits": {"max_drop": 0.5},
+        "limits": {
+            "max_deletions_per_tick": 10,
+            "max_deletions_per_hour": 60,
+            "confirmations": 2,
+            "max_drop": 0.5,
+        },
+        "protect": {
+            "rooms": [],
+            "recordings": "1h",
+            "simulations": True,
+            "hold_key": "watchdog.hold",
+        },
+        "allowlist": {"rooms": []},
         "detection": {"agent_identities": [], "not_persons": [], "requests_per_minute": 100},
         "privacy": {"room_names": "full"},
         "prices": {"book": None, "plan": "ship", "profile": None},
@@ -222,3 +234,30 @@ def test_the_variables_kubernetes_sets_for_a_service_called_watchdog_are_let_pas
         "WATCHDOG_METRICS_SERVICE_HOST": "10.0.0.8",
     }
     assert load_settings(None, links, tmp_path) == load_settings(None, {}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("of_all", "own", "variable", "counts"),
+    [
+        ("observe", None, None, "observe"),
+        ("enforce", None, None, "enforce"),
+        ("enforce", "observe", None, "observe"),
+        ("observe", "enforce", None, "enforce"),
+        ("enforce", "enforce", "observe", "observe"),
+        ("enforce", "allowlist", "observe", "observe"),
+        ("observe", "allowlist", "enforce", "allowlist"),
+        ("observe", None, "enforce", "enforce"),
+        ("enforce", "observe", "enforce", "observe"),
+    ],
+)
+def test_the_mode_of_a_project_is_its_own_and_the_variable_only_holds_back(
+    tmp_path: Path, of_all, own, variable, counts
+):
+    mine = f'mode = "{own}"' if own else ""
+    write(
+        tmp_path / "watchdog.toml",
+        f'mode = "{of_all}"\n[[projects]]\nname = "a"\nurl = "ws://h"\napi_key = "k"\n'
+        f'api_secret = "s3cret"\n{mine}\n',
+    )
+    settings = load_settings(None, {"WATCHDOG_MODE": variable} if variable else {}, tmp_path)
+    assert settings.mode_of(settings.projects[0]) == counts

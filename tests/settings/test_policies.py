@@ -14,7 +14,7 @@ from watchdog.core.errors import ConfigurationError
 from watchdog.settings import MatchSettings, PolicySettings, Settings, load_settings
 from watchdog.settings.fields import BUILT_IN_POLICIES
 from watchdog.settings.keys import TABLE_LISTS, section_of
-from watchdog.settings.model import GRACE_BEYOND_POLL
+from watchdog.settings.sections import GRACE_BEYOND_POLL
 
 
 def policies(directory: Path, toml: str, **environ: str) -> tuple[PolicySettings, ...]:

@@ -11,6 +11,7 @@ import pytest
 from watchdog.core.errors import ConfigurationError
 from watchdog.store.database import current, open_database, run_lock, upgrade
 from watchdog.store.lock import DatabaseInUseError, RunLock
+from watchdog.store.migrate import HEAD
 
 HOLD = """
 import sys
@@ -79,7 +80,7 @@ def test_what_a_lock_file_happens_to_hold_does_no_harm(path: Path) -> None:
 async def test_reading_and_the_schema_need_no_lock_but_a_migration_does(url: str) -> None:
     with run_lock(url):
         await (await open_database(url)).close()
-        assert await current(url) == ("0001", "0001")
+        assert await current(url) == (HEAD, HEAD)
         with pytest.raises(DatabaseInUseError):
             await upgrade(url)
     assert not (await upgrade(url)).changed

@@ -19,7 +19,13 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from watchdog.store import statements
 from watchdog.store.migrate import scripts_directory
-from watchdog.store.statements import episodes_of_room, is_one_of, is_open, select_episodes
+from watchdog.store.statements import (
+    audit_entries,
+    episodes_of_room,
+    is_one_of,
+    is_open,
+    select_episodes,
+)
 from watchdog.store.tables import Usd, Utc, metadata
 
 POSTGRES = postgresql.asyncpg.dialect()
@@ -47,6 +53,7 @@ STATEMENTS: dict[str, sa.Executable] = {
     "open anywhere": select_episodes(is_open(None)),
     "by id": select_episodes(is_one_of(["E1", "E2"])),
     "of a room": episodes_of_room("main", "call", 20),
+    "of the audit": audit_entries(project="main", room="call", intent="in_1", limit=20),
 }
 
 
@@ -110,12 +117,18 @@ def loaded(path: Path) -> ModuleType:
 
 
 def lines(ddl: str) -> list[list[str]]:
-    """The statements, each as its parts in alphabetical order."""
-    return sorted(
-        sorted(part.strip(" ,\t") for part in statement.split("\n") if part.strip(" ,\t"))
+    """The statements, each as its parts in alphabetical order; an added column is its table's."""
+    made = [
+        [part.strip(" ,\t") for part in statement.split("\n") if part.strip(" ,\t")]
         for statement in ddl.split(";")
         if statement.strip()
-    )
+    ]
+    tables = {parts[0].split()[2]: parts for parts in made if parts[0].startswith("CREATE TABLE")}
+    for added in [parts for parts in made if parts[0].startswith("ALTER TABLE")]:
+        table, column = re.fullmatch(r"ALTER TABLE (\w+) ADD COLUMN (.*)", added[0]).groups()
+        tables[table].append(column)
+        made.remove(added)
+    return sorted(map(sorted, made))
 
 
 def test_the_migrations_make_on_postgres_what_the_tables_say() -> None:

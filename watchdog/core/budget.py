@@ -71,7 +71,8 @@ class Allotment:
             wanted = demand.get(purpose, 0)
             # A purpose that asks for nothing saves nothing: what one leaves flows down.
             owed = self._owed.get(purpose, 0.0) + share * max(0.0, available) if wanted else 0.0
-            self._owed[purpose] = min(owed, max(1.0, share * 2 * max(1.0, available)))
+            # No cap below what one split can add to what another left, or requests would be lost to it.
+            self._owed[purpose] = min(owed, max(2.0, share * 2 * available))
             reserved[purpose] = min(wanted, math.floor(self._owed[purpose]))
         granted: dict[Purpose, int] = {}
         left = whole

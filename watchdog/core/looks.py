@@ -5,7 +5,7 @@ rooms: only those that the list gives reason to ask about are sorted.
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from watchdog.core.budget import Purpose
@@ -42,6 +42,8 @@ class LookQueue:
     _unlooked: dict[str, float] = field(default_factory=dict)
     _looked: dict[str, float] = field(default_factory=dict)
     _orphans: dict[str, float] = field(default_factory=dict)
+    # SID to when the next look that arms it is wanted; the oldest orphan first.
+    _arming: dict[str, float] = field(default_factory=dict)
     _probe_due: dict[str, float] = field(default_factory=dict)
     _probes: list[tuple[float, str]] = field(default_factory=list)
 
@@ -78,6 +80,19 @@ class LookQueue:
         """The reason to look at this room is gone."""
         self._asking.pop(sid, None)
 
+    def arm_at(self, sid: str, due: float) -> None:
+        """A look that arms this room is wanted at `due`."""
+        self._arming[sid] = due
+
+    def no_arming(self, sid: str) -> None:
+        """Looks are not to arm this room any more."""
+        self._arming.pop(sid, None)
+
+    @property
+    def being_armed(self) -> Iterable[str]:
+        """The rooms that looks are to arm."""
+        return self._arming.keys()
+
     def probe_at(self, sid: str, due: float) -> None:
         """Probe this room's node at `due`, in place of any earlier appointment."""
         self._probe_due[sid] = due
@@ -85,7 +100,13 @@ class LookQueue:
 
     def forget(self, sid: str) -> None:
         """The room is gone."""
-        for queue in (self._unlooked, self._looked, self._orphans, self._probe_due):
+        for queue in (
+            self._unlooked,
+            self._looked,
+            self._orphans,
+            self._probe_due,
+            self._arming,
+        ):
             queue.pop(sid, None)
         self._asking.pop(sid, None)
 
@@ -95,7 +116,9 @@ class LookQueue:
 
     def questions(self, purpose: Purpose, at: float) -> Iterator[Question]:
         """The rooms that want a request for this purpose now, the longest waiting first."""
-        if purpose is Purpose.FALLEN:
+        if purpose is Purpose.ARM:
+            yield from (Question(s, purpose, due) for s, due in self._arming.items() if due <= at)
+        elif purpose is Purpose.FALLEN:
             ready = [(a.since, sid) for sid, a in self._asking.items() if a.not_before <= at]
             yield from (Question(sid, purpose, since) for since, sid in sorted(ready))
         elif purpose is Purpose.PROBE:

@@ -38,7 +38,8 @@ class RoomSnapshot:
     """One room as ListRooms showed it. `name` is reused by later rooms, `sid` never is.
 
     `created_at` is the server's clock. `empty_timeout` and `departure_timeout` are in seconds.
-    `num_participants` is a hint only: it lags and has been wrong (A3).
+    `num_participants` is a hint only: it lags and has been wrong (A3). `held_until` is what the room's
+    metadata says under the hold key (`core/hold.py`), None where it holds nothing.
     """
 
     sid: str
@@ -48,6 +49,7 @@ class RoomSnapshot:
     empty_timeout: int = 300
     departure_timeout: int = 20
     active_recording: bool = False
+    held_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ class CloseReason(StrEnum):
     PERSON_RETURNED = "person_returned"
     PERSON_JOINED = "person_joined"  # nobody had been seen there before
     ROOM_GONE = "room_gone"
+    DELETED = "deleted"  # by the watchdog
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from watchdog.core.gatenotes import GateNotes
 from watchdog.core.model import Episode, TickResult
 
 
@@ -28,8 +29,9 @@ class TickRecord:
 
     `number` counts the project's ticks over restarts. `watched_seconds` is the watched clock (A9),
     `blind_seconds` what it left out. `seen` and `probed` map episode ids to the time of a look, or
-    good probe, in this tick that changed nothing else. `verdicts` counts rooms by verdict.
-    `exported` is the spend by agent name as exported after this tick: a counter never falls below it.
+    good probe, in this tick that changed nothing else. `verdicts` counts rooms by verdict, `gates` is
+    what only the daemon knows of its gates. `exported` is the spend by agent name as exported after
+    this tick: a counter never falls below it.
     """
 
     project: str
@@ -43,6 +45,7 @@ class TickRecord:
     probed: Mapping[str, datetime] = field(default_factory=dict)
     verdicts: Mapping[str, int] = field(default_factory=dict)
     exported: Mapping[str, Spend] = field(default_factory=dict)
+    gates: GateNotes = field(default_factory=GateNotes)
     clock_set: bool = False
     """Our clock was set: what earlier records saw is on another clock, and the episodes say it all."""
 

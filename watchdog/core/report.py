@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from watchdog.core.deletion import AuditEntry
+from watchdog.core.gates import Word, holding
 from watchdog.core.model import CountMeaning, Episode, TickResult, VerdictState
 from watchdog.core.policy import Action, Ruling
 from watchdog.core.records import Spend
@@ -14,9 +16,9 @@ from watchdog.core.records import Spend
 class OrphanView:
     """One room whose episode is open, as of this tick.
 
-    `ruling` is what its policy says. `age` is watched seconds since `first_orphaned_at`,
-    `session_age` seconds since the room's creation by our clock; `agent_name` is the first agent's
-    name by the bounded label rule.
+    `ruling` is what its policy says, `words` what the gates say of it once it is due. `age` is watched
+    seconds since `first_orphaned_at`, `session_age` seconds since the room's creation by our clock;
+    `agent_name` is the first agent's name by the bounded label rule.
     """
 
     episode: Episode
@@ -28,6 +30,12 @@ class OrphanView:
     num_participants: int
     spend: Spend
     ruling: Ruling | None = None
+    words: tuple[Word, ...] = ()
+
+    @property
+    def holding(self) -> tuple[Word, ...]:
+        """The gates that keep a due room from being deleted."""
+        return holding(self.words)
 
     @property
     def policy(self) -> str:
@@ -53,6 +61,9 @@ class ChangeKind(StrEnum):
     STRANDED = "stranded"
     REACHABLE = "reachable_again"
     DUE = "due"
+    WOULD_DELETE = "would_delete"
+    DELETION_SENT = "deletion_sent"
+    NOT_DELETED = "not_deleted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +82,9 @@ class TickReport:
     `last_success_at` is the newest good tick, this one included; `error` one sentence where the
     tick failed. `due` counts the rooms past their threshold by policy. `spend` and `burn` are by
     agent name (bounded label), burn in USD per hour.
+    `gates` tells by gate whether it holds: one of the whole project at all, one of a room's for a room
+    that is due; `holds` are the words of those of the project that do. `outcomes` are the attempts to
+    delete that were settled, `suspects` the suspect rooms by reason.
     `sweep_age` is how long ago, in seconds, the room looked at least recently was looked at (or
     first listed); `budget_delay` how long the longest waiting request has waited for the budget.
     """
@@ -92,6 +106,10 @@ class TickReport:
     spend: Mapping[str, Spend] = field(default_factory=dict)
     burn: Mapping[str, Spend] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
+    gates: Mapping[str, bool] = field(default_factory=dict)
+    holds: tuple[Word, ...] = ()
+    outcomes: tuple[AuditEntry, ...] = ()
+    suspects: Mapping[str, int] = field(default_factory=dict)
     requests: Mapping[str, int] = field(default_factory=dict)
     rows_written: int = 0
     sweep_age: float = 0.0

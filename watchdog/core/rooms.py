@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from watchdog.core.arming import LEAST_CONFIRMATIONS, Arming
 from watchdog.core.classify import NO_RULES, DetectionRules, classify
 from watchdog.core.counts import STABLE_SECONDS, CountLearner
 from watchdog.core.episodes import COUNT_LAG
@@ -57,6 +58,11 @@ class RoomState:
     continuous: bool = False
     episode: Episode | None = None
     unreachable_since: datetime | None = None
+    # What the gates ask (SAFETY D).
+    arming: Arming | None = None
+    count_rose: bool = False
+    recorder_there: bool = False
+    simulated_seen: bool = False
     missing: int = 0
     """From so many lists in a row."""
 
@@ -75,11 +81,13 @@ class RoomState:
 class RoomBook:
     """All rooms of one project by SID. `poll` is the poll interval in seconds.
 
-    `skew` is the server's clock minus ours, in seconds. `verdicts` counts the listed rooms.
+    `confirmations` is how many looks arm a room. `skew` is the server's clock minus ours, in seconds.
+    `verdicts` counts the listed rooms.
     """
 
     poll: float
     rules: DetectionRules = NO_RULES
+    confirmations: int = LEAST_CONFIRMATIONS
     skew: float = 0.0
     learner: CountLearner = field(default_factory=CountLearner)
     looks: LookQueue = field(init=False)
@@ -158,6 +166,7 @@ class RoomBook:
         verdict = classify(look.participants, self.rules)
         if not look.participants:
             agents_known = state.episode is not None and state.episode.present_agents
+            self.disarm(look.room_sid)
             if (state.present or agents_known) and not state.empty_once:
                 state.empty_once = True
                 self.looks.ask_again(look.room_sid, mono)
@@ -170,6 +179,7 @@ class RoomBook:
         self._note_present(state, verdict, mono)
         self._judge(state, verdict.state, verdict.reason)
         self._settle(state, verdict, mono)
+        self._note_arming(state, look, verdict, mono)
         return verdict
 
     def note_failed_look(self, sid: str, reason: str, mono: float) -> None:
@@ -185,11 +195,49 @@ class RoomBook:
         """Keep the room's episode; a new one is to be probed at once (A10)."""
         state = self.rooms[sid]
         if episode is None:
+            self.disarm(sid)
             self.looks.no_probe(sid)
             state.unreachable_since = None
         elif state.episode is None:
             self.looks.probe_at(sid, mono)
         state.episode = episode
+
+    # ---- arming ---------------------------------------------------------------------------------
+
+    def arm(self, sid: str, mono: float) -> None:
+        """From now on looks at this room confirm that it may be deleted; it must be due (SAFETY D)."""
+        state = self.rooms[sid]
+        if state.arming is None:
+            state.arming = Arming(mono)
+            state.count_rose = False
+            self.looks.arm_at(sid, mono)
+
+    def disarm(self, sid: str) -> None:
+        """What was confirmed counts no more."""
+        if state := self.rooms.get(sid):
+            state.arming = None
+            self.looks.no_arming(sid)
+
+    def armed_by(self, mono: float) -> int:
+        """How many rooms may be armed once the looks wanted at `mono` are through."""
+        return sum(
+            state.arming is not None and state.arming.confirmed(mono).is_armed(self.confirmations)
+            for state in map(self.rooms.__getitem__, self.looks.being_armed)
+        )
+
+    def _note_arming(self, state: RoomState, look: Look, verdict: Verdict, mono: float) -> None:
+        state.recorder_there = bool(verdict.of_role(Role.RECORDER))
+        state.simulated_seen |= any(a.participant.simulated for a in verdict.assessments)
+        rose, state.count_rose = state.count_rose, False
+        if state.arming is None:
+            return
+        sid = state.snapshot.sid
+        if verdict.state is not VerdictState.ORPHANED or (rose and state.count_contradicted):
+            self.disarm(sid)
+            return
+        asked = mono - (look.answered_at - look.asked_at).total_seconds()
+        state.arming = state.arming.confirmed(asked)
+        self.looks.arm_at(sid, state.arming.next_look(self.confirmations))
 
     def shift(self, by: timedelta) -> None:
         """Our wall clock was set `by`: what was noted before was that much later than thought."""
@@ -230,6 +278,7 @@ class RoomBook:
         if was == now:
             return
         state.stable_since = None
+        state.count_rose |= now > was
         if was > self.explained(state) and not state.count_contradicted and read_at is not None:
             # The list before this one counted somebody whom no agent explains (A5, A8).
             proven = read_at - COUNT_LAG
@@ -256,6 +305,15 @@ class RoomBook:
         if self.learner.meaning is CountMeaning.INCLUDES_AGENTS:
             return state.counted_agents + state.uncounted_agents
         return state.counted_agents
+
+    def explained_by(self, state: RoomState, verdict: Verdict | None) -> int:
+        """The same, of the people that a look has just shown; None: of those of the last look."""
+        if verdict is None:
+            return self.explained(state)
+        agents = [a for a in verdict.assessments if a.role is not Role.PERSON]
+        if self.learner.meaning is CountMeaning.INCLUDES_AGENTS:
+            return sum(a.counted or a.role in (Role.AGENT, Role.AVATAR) for a in agents)
+        return sum(a.counted for a in agents)
 
     def explainable(self, state: RoomState) -> int:
         """The highest count that agents alone might explain: at most this is a reason to look."""

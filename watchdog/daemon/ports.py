@@ -1,9 +1,11 @@
 """What the tick needs of the world, as small Protocols; the parts at the edge fulfil them."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from watchdog.core.budget import Purpose
+from watchdog.core.deletion import AuditEntry, AuditMemory, Control
 from watchdog.core.model import Episode, Look, RoomListing, RoomSnapshot
 from watchdog.core.records import ProjectMemory, Spend, TickRecord
 
@@ -12,7 +14,10 @@ class RoomService(Protocol):
     """One project's LiveKit server. Every method raises only `RoomServiceError`."""
 
     async def list_rooms(
-        self, known: Mapping[str, RoomSnapshot] | None = None, names: tuple[str, ...] = ()
+        self,
+        known: Mapping[str, RoomSnapshot] | None = None,
+        names: tuple[str, ...] = (),
+        purpose: Purpose = Purpose.LIST,
     ) -> RoomListing:
         """All rooms, or those of the given names that exist; unchanged ones are lent by `known`."""
         ...
@@ -23,6 +28,10 @@ class RoomService(Protocol):
 
     async def probe(self, room_name: str) -> None:
         """Return where the room's node answers; raise RoomUnreachable where it does not."""
+        ...
+
+    async def delete(self, room_name: str) -> None:
+        """Delete the room that has this name when the one request arrives."""
         ...
 
 
@@ -46,4 +55,32 @@ class Store(Protocol):
         the agent names whose sum changed, what all closed episodes have cost: written over what was
         there, so that a commit that is made twice counts once.
         """
+        ...
+
+
+class Audit(Protocol):
+    """Where decisions and deeds are written down. Every method raises only `StoreError`."""
+
+    async def load(self, project: str, now: datetime) -> AuditMemory:
+        """What an earlier run left open or must be remembered of it."""
+        ...
+
+    async def append(self, entries: Sequence[AuditEntry]) -> None:
+        """Add lines; they are on disk when this returns."""
+        ...
+
+
+class Controls(Protocol):
+    """What operators say to the running daemon. Raises only `StoreError`."""
+
+    async def read(self, project: str) -> Control:
+        """Whether the project is paused, and what is to be deleted by hand."""
+        ...
+
+
+class Lease(Protocol):
+    """What makes this process the only one that acts on the project."""
+
+    def held(self) -> bool:
+        """Whether it still is."""
         ...

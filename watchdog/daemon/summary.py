@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from watchdog.core.gates import Word
 from watchdog.core.model import Episode, Role, VerdictState
 from watchdog.core.names import UNNAMED
 from watchdog.core.policy import Ruling
@@ -10,8 +11,7 @@ from watchdog.core.records import Spend
 from watchdog.core.report import OrphanView
 from watchdog.core.rooms import RoomBook
 from watchdog.daemon.accounts import Accounts, Bill
-
-MISSING = "not in the newest list; others must agree before the episode ends"
+from watchdog.daemon.plan import MISSING
 
 
 def orphan_views(
@@ -19,8 +19,9 @@ def orphan_views(
     book: RoomBook,
     accounts: Accounts,
     bill: Bill,
-    rulings: Mapping[str, Ruling],
     *,
+    rulings: Mapping[str, Ruling],
+    words: Mapping[str, tuple[Word, ...]],
     watched: float,
     now: datetime,
 ) -> tuple[OrphanView, ...]:
@@ -41,6 +42,7 @@ def orphan_views(
                 num_participants=state.snapshot.num_participants,
                 spend=bill.episodes.get(episode.id, Spend()),
                 ruling=rulings.get(episode.id),
+                words=words.get(episode.id, ()),
             )
         )
     return tuple(sorted(views, key=lambda v: -v.age))

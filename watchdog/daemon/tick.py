@@ -1,27 +1,18 @@
-"""One pass over one project: observe, classify, track episodes, price, decide, report.
+"""One pass over one project: observe, classify, track episodes, price, decide, enforce, report.
 
 `Project.tick()` reads top to bottom as these stages; what it calls is pure or a Protocol of `ports.py`.
-Enforcing will stand between deciding and reporting.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import islice
 
-from watchdog.core.budget import Allotment, Purpose, TokenBucket
+from watchdog.core.budget import Purpose, TokenBucket
 from watchdog.core.classify import NO_RULES, DetectionRules
-from watchdog.core.errors import (
-    CredentialsRejected,
-    PermissionMissing,
-    RateLimited,
-    RoomServiceError,
-    StoreError,
-)
-from watchdog.core.looks import Question
-from watchdog.core.model import RoomListing, TickResult, VerdictState
+from watchdog.core.errors import RoomServiceError, StoreError
+from watchdog.core.gates import Safeguards, holding, project_words
+from watchdog.core.model import Look, RoomListing, TickResult, VerdictState
 from watchdog.core.policy import Action, Policy, Ruling, built_in_policies, ordered
 from watchdog.core.pricing import Tariff
 from watchdog.core.records import TickRecord
@@ -30,17 +21,14 @@ from watchdog.core.rooms import RoomBook
 from watchdog.core.steady import SteadyClock
 from watchdog.core.watch import ListTrust, Trust, Watch, watched_gap
 from watchdog.daemon.accounts import Accounts, Bill
+from watchdog.daemon.asking import REFUSALS, Asker, Pass
 from watchdog.daemon.decide import decide
+from watchdog.daemon.enforce import Enforcer, Powers
 from watchdog.daemon.ports import RoomService, Store
 from watchdog.daemon.summary import orphan_views
 from watchdog.daemon.tracker import EpisodeTracker, Unwritten
 
-LOOKS_AT_ONCE = 10
-LOOKING_SECONDS = 15.0
-"""A tick begins no new look after this long; those under way have their own deadline."""
 MAX_BACK_OFF = 300.0
-REFUSALS = (CredentialsRejected, PermissionMissing, RateLimited)
-"""What does not go away by asking again at once (T32)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +42,7 @@ class ProjectConfig:
     max_drop: float = 0.5
     policies: tuple[Policy, ...] = ()
     """In the order of the walk; the last one matches everything. Empty: the built-in ones."""
-
-
-@dataclass(slots=True)
-class _Pass:
-    """What one pass has to tell besides the changes."""
-
-    started: float
-    requests: dict[str, int] = field(default_factory=dict)
-    budget_delay: float = 0.0
-    error: str = ""
-    skew: float | None = None
-
-    def count(self, purpose: Purpose) -> None:
-        self.requests[purpose] = self.requests.get(purpose, 0) + 1
+    safeguards: Safeguards = field(default_factory=Safeguards)
 
 
 class Project:
@@ -81,6 +56,7 @@ class Project:
         store: Store,
         clock: SteadyClock,
         bucket: TokenBucket,
+        powers: Powers,
         new_id: Callable[[], str],
     ) -> None:
         if not config.policies:
@@ -90,16 +66,26 @@ class Project:
         self._service = rooms
         self._store = store
         self._clock = clock
-        self._bucket = bucket
-        self._allotment = Allotment()
-        self._book = RoomBook(config.poll, config.rules)
+        self._book = RoomBook(config.poll, config.rules, config.safeguards.confirmations)
+        self._enforcer = Enforcer(
+            config.name,
+            config.safeguards,
+            powers,
+            book=self._book,
+            service=rooms,
+            clock=clock,
+            bucket=bucket,
+            note_look=self._note_look,
+        )
         self._tracker = EpisodeTracker(
             config.name,
             self._book,
             new_id=new_id,
             on_close=lambda e: self._accounts.close(e, config.tariff, self._book.skew),
             on_reopen=lambda e: self._accounts.reopen(e, config.tariff, self._book.skew),
+            why_gone=self._enforcer.close_reason,
         )
+        self._asker = Asker(self._book, self._tracker, rooms, clock, bucket, self._note_look)
         self._trust = ListTrust(config.max_drop)
         self._watch = Watch()
         self._watch_mono = 0.0
@@ -114,6 +100,7 @@ class Project:
     async def load(self) -> None:
         """Take up what an earlier run left; the first tick does it by itself. Raises StoreError."""
         memory = await self._store.load(self.config.name)
+        await self._enforcer.load()
         self._tracker.resume(memory.episodes, memory.recent, self._clock.monotonic())
         # A first list without rooms is suspicious while episodes are open (T02).
         self._trust.believed = len(memory.episodes)
@@ -126,7 +113,7 @@ class Project:
 
     async def tick(self) -> TickReport:
         """One pass. Never raises for what LiveKit or the database does: the report says it."""
-        this = _Pass(self._clock.monotonic())
+        this = Pass(self._clock.monotonic())
         try:
             if not self._loaded:
                 await self.load()
@@ -140,10 +127,11 @@ class Project:
             this.error = str(error)
             return await self._finish(this, TickResult.FAILED)
         trust = self._believe(listing, this)
-        questions = self._choose(this)
+        reserved = self._enforcer.reserve(self._clock.monotonic())
+        questions = self._asker.choose(this, reserved)
         try:
-            await self._look(questions, this)
-            await self._probe(questions, this)
+            await self._asker.look(questions, this)
+            await self._asker.probe(questions, this)
         except REFUSALS as error:
             self._note_refusal(error)
             this.error = str(error)
@@ -159,8 +147,9 @@ class Project:
         if jump := self._clock.resync():
             self._watch = self._watch.shifted(jump)
             self._tracker.shift(jump, self._clock.monotonic())
+            self._enforcer.clock_set(self._clock.monotonic())
 
-    async def _observe(self, this: _Pass) -> RoomListing:
+    async def _observe(self, this: Pass) -> RoomListing:
         this.count(Purpose.LIST)
         listing = await self._service.list_rooms(self._book.snapshots)
         if listing.clock_skew is not None:
@@ -175,7 +164,7 @@ class Project:
             pause = min(MAX_BACK_OFF, self.config.poll * 2.0 ** min(self._refusals, 10))
             self._quiet_until = self._clock.monotonic() + pause - self.config.poll / 2
 
-    def _believe(self, listing: RoomListing, this: _Pass) -> Trust:
+    def _believe(self, listing: RoomListing, this: Pass) -> Trust:
         """Judge the list, advance the watched clock, take in what the list says (A1, A9)."""
         mono = self._clock.monotonic()
         limit = watched_gap(self.config.poll)
@@ -193,81 +182,9 @@ class Project:
         self._tracker.note_list(listing, trust, mono)
         return trust
 
-    # ---- look -----------------------------------------------------------------------------------
-
-    def _choose(self, this: _Pass) -> list[Question]:
-        """Share what the budget allows now among the rooms that want a request (SAFETY F)."""
+    def _note_look(self, look: Look) -> None:
         mono = self._clock.monotonic()
-        available = self._bucket.available(mono)
-        most = max(0, int(available))
-        wanted: dict[Purpose, list[Question]] = {}
-        for purpose in (Purpose.FALLEN, Purpose.PROBE, Purpose.AGAIN, Purpose.SWEEP):
-            here = (
-                question
-                for question in self._book.looks.questions(purpose, mono)
-                if not self._book.is_missing(question.sid)
-            )
-            # One more than can be served shows that the budget delays somebody.
-            wanted[purpose] = list(islice(here, most + 1))
-        granted = self._allotment.split(available, {p: len(q) for p, q in wanted.items()})
-        chosen: list[Question] = []
-        for purpose, questions in wanted.items():
-            served = granted.get(purpose, 0)
-            chosen += questions[:served]
-            if purpose is not Purpose.SWEEP:  # the sweep's pace has a metric of its own
-                delays = [mono - q.since for q in questions[served:]]
-                this.budget_delay = max([this.budget_delay, *delays])
-        return chosen
-
-    async def _look(self, questions: list[Question], this: _Pass) -> None:
-        """Ask who is in the chosen rooms; a room without an answer stays as it was (A1).
-
-        Raises the first of REFUSALS, once the looks under way have ended.
-        """
-        waiting = iter([q for q in questions if q.purpose is not Purpose.PROBE])
-        until = self._clock.monotonic() + LOOKING_SECONDS
-        refused: list[RoomServiceError] = []
-
-        async def look_until_done() -> None:
-            for question in waiting:
-                if refused or self._clock.monotonic() > until:
-                    return
-                this.count(question.purpose)
-                room = self._book.rooms[question.sid].snapshot
-                try:
-                    look = await self._service.look(room, question.purpose)
-                except RoomServiceError as error:
-                    self._book.note_failed_look(question.sid, str(error), self._clock.monotonic())
-                    this.error = this.error or str(error)
-                    if isinstance(error, REFUSALS):
-                        refused.append(error)
-                else:
-                    mono = self._clock.monotonic()
-                    self._tracker.note_look(look, mono, self._watched(mono))
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(LOOKS_AT_ONCE):
-                group.create_task(look_until_done())
-        if refused:
-            raise refused[0]
-
-    async def _probe(self, questions: list[Question], this: _Pass) -> None:
-        """Ask the nodes of the chosen orphans whether they still answer (A10)."""
-
-        async def probe(sid: str) -> None:
-            this.count(Purpose.PROBE)
-            asked_at = self._clock.now()
-            failure: RoomServiceError | None = None
-            try:
-                await self._service.probe(self._book.rooms[sid].snapshot.name)
-            except RoomServiceError as error:
-                failure = error
-            self._tracker.note_probe(sid, asked_at, failure, self._clock.monotonic())
-
-        async with asyncio.TaskGroup() as group:
-            for question in questions:
-                if question.purpose is Purpose.PROBE:
-                    group.create_task(probe(question.sid))
+        self._tracker.note_look(look, mono, self._watched(mono))
 
     # ---- price, commit, report ------------------------------------------------------------------
 
@@ -293,7 +210,7 @@ class Project:
             self._tracker.note_due(rulings, watched, self._clock.monotonic())
         return rulings
 
-    async def _finish(self, this: _Pass, result: TickResult) -> TickReport:
+    async def _finish(self, this: Pass, result: TickResult) -> TickReport:
         """Price what is known, write it, and only then let it be seen."""
         now = self._clock.now()
         self._number += 1
@@ -304,6 +221,8 @@ class Project:
             self._book.skew,
         )
         rulings = self._decide(bill, result)
+        if result is TickResult.OK:
+            await self._plan(rulings)
         unwritten = self._tracker.unwritten
         record = TickRecord(
             project=self.config.name,
@@ -317,6 +236,7 @@ class Project:
             probed=unwritten.probed,
             verdicts={s.value: n for s, n in self._book.verdicts.items() if n},
             exported=bill.exported,
+            gates=self._enforcer.notes(),
             clock_set=unwritten.clock_set,
         )
         rows = 0
@@ -330,12 +250,34 @@ class Project:
             else:
                 self._tracker.unwritten = Unwritten()
                 self._accounts.committed(bill)
+        if result is TickResult.OK:
+            result = await self._enforce(this)
         self._last = self._report(this, result, bill, rulings, now=now, rows=rows)
         return self._last
 
+    # ---- enforce --------------------------------------------------------------------------------
+
+    async def _plan(self, rulings: Mapping[str, Ruling]) -> None:
+        """Ask the gates about what is due. Only a good tick gets here (T04)."""
+        self._enforcer.good_tick(self._watch_mono, watched_gap(self.config.poll))
+        watched = self._watched(self._watch_mono)
+        await self._enforcer.prepare(tuple(self._tracker.episodes), rulings, watched)
+
+    async def _enforce(self, this: Pass) -> TickResult:
+        """Carry the plan out, now that what led to it is on disk."""
+        try:
+            error = await self._enforcer.act()
+        except StoreError as failure:
+            this.error = str(failure)
+            return TickResult.FAILED
+        if error is not None:
+            self._note_refusal(error)
+            this.error = this.error or str(error)
+        return TickResult.OK
+
     def _report(
         self,
-        this: _Pass,
+        this: Pass,
         result: TickResult,
         bill: Bill,
         rulings: Mapping[str, Ruling],
@@ -351,7 +293,8 @@ class Project:
             result=result,
             duration=mono - this.started,
             error=this.error,
-            changes=self._tracker.take_changes(),
+            changes=self._tracker.take_changes() + self._enforcer.take_changes(),
+            outcomes=self._enforcer.take_outcomes(),
             requests=dict(this.requests),
             rows_written=rows,
             budget_delay=this.budget_delay,
@@ -359,8 +302,16 @@ class Project:
         if result in (TickResult.FAILED, TickResult.BACKING_OFF):
             return report  # what was last known stays; last_success_at tells its age
         episodes, accounts, watched = self._tracker.episodes, self._accounts, self._watched(mono)
+        plan = self._enforcer.plan
         views = orphan_views(
-            episodes, self._book, accounts, bill, rulings, watched=watched, now=now
+            episodes,
+            self._book,
+            accounts,
+            bill,
+            rulings=rulings,
+            words=plan.words,
+            watched=watched,
+            now=now,
         )
         due = Counter(view.policy for view in views if view.due)
         return replace(
@@ -372,6 +323,9 @@ class Project:
             orphans=views,
             due={p.name: due[p.name] for p in self.config.policies if p.action is not Action.KEEP},
             orphaned_agents=accounts.count_agents(episodes),
+            gates=plan.holds(),
+            holds=holding(project_words(plan.state)),
+            suspects=self._enforcer.suspects(),
             stranded=sum(e.stranded_since is not None for e in episodes),
             spend=accounts.exported,
             burn=accounts.burn(episodes, self.config.tariff),

@@ -43,7 +43,8 @@ class Unwritten:
 class EpisodeTracker:
     """Follows the orphans of one project.
 
-    `on_close` is told of every episode that ended, `on_reopen` of one whose end was not true.
+    `on_close` is told of every episode that ended, `on_reopen` of one whose end was not true. `why_gone`
+    says of the SID of a room that is gone whether we deleted it.
     """
 
     def __init__(
@@ -54,12 +55,14 @@ class EpisodeTracker:
         new_id: Callable[[], str],
         on_close: Callable[[Episode], None],
         on_reopen: Callable[[Episode], None],
+        why_gone: Callable[[str], CloseReason],
     ) -> None:
         self._project = project
         self._book = book
         self._new_id = new_id
         self._on_close = on_close
         self._on_reopen = on_reopen
+        self._why_gone = why_gone
         self._gone: dict[str, Episode] = {}
         self._told_due: set[str] = set()
         self._open: dict[str, Episode] = {}
@@ -79,7 +82,7 @@ class EpisodeTracker:
         for closed in recent:
             if closed.room_sid in self._open:
                 continue
-            if closed.close_reason is CloseReason.ROOM_GONE:
+            if closed.close_reason in (CloseReason.ROOM_GONE, CloseReason.DELETED):
                 self._gone[closed.room_sid] = closed
             else:
                 self._book.attended_before[closed.room_sid] = person_seen_at(closed)
@@ -107,7 +110,7 @@ class EpisodeTracker:
             if asks and ruling.is_due(watched - episode.watched_at_open):
                 self._told_due.add(episode.id)
                 detail = (
-                    f"policy {ruling.policy.name} would {ruling.policy.action}: {ruling.why_due}"
+                    f"policy {ruling.policy.name} asks to {ruling.policy.action}: {ruling.why_due}"
                 )
                 self._changes.append(Change(ChangeKind.DUE, episode, detail))
                 if episode.stranded_since is None:
@@ -123,13 +126,9 @@ class EpisodeTracker:
         for sid in self._book.note_list(listing, trust, mono):
             state = self._book.rooms[sid]
             if state.episode is not None:
-                closed = self._close(
-                    state.episode,
-                    listing.answered_at,
-                    CloseReason.ROOM_GONE,
-                    "the room is gone",
-                    mono,
-                )
+                reason = self._why_gone(sid)
+                detail = "deleted" if reason is CloseReason.DELETED else "the room is gone"
+                closed = self._close(state.episode, listing.answered_at, reason, detail, mono)
                 self._gone[sid] = closed
                 if len(self._gone) > GONE_KEPT:
                     del self._gone[next(iter(self._gone))]

@@ -45,6 +45,13 @@ SPECS: tuple[MetricSpec, ...] = (
         "Rooms by verdict (attended, orphaned, empty, unknown) at the last good tick.",
     ),
     MetricSpec(
+        "suspect_rooms",
+        "gauge",
+        ("project", "reason"),
+        "Rooms that look as if only machines were in them but are never deleted, by reason "
+        "(count_disagrees: the server counts somebody whom no look shows).",
+    ),
+    MetricSpec(
         "orphaned_agents",
         "gauge",
         _AGENT,
@@ -127,6 +134,25 @@ SPECS: tuple[MetricSpec, ...] = (
         "gauge",
         _AGENT,
         "High estimate of what the agents alone now cost per hour, USD.",
+    ),
+    MetricSpec(
+        "deletion_attempts_total",
+        "counter",
+        ("project", "policy", "outcome"),
+        "Decisions to delete by what became of them, each once, when it is settled; policy is by_hand where "
+        "an operator asked. would_delete: once for an episode in mode observe.",
+    ),
+    MetricSpec(
+        "deletions_total",
+        "counter",
+        ("project", "policy"),
+        "Rooms that were deleted and then seen to be gone.",
+    ),
+    MetricSpec(
+        "gate_holding",
+        "gauge",
+        ("project", "gate"),
+        "1 while a gate lets nothing be deleted: of the whole project, or of at least one room that is due.",
     ),
     MetricSpec(
         "ticks_total",

@@ -1,10 +1,12 @@
 """How money, time and our own types read: in tables and sentences, and as JSON."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from watchdog.core.deletion import AuditEntry
+from watchdog.core.gates import Word
 from watchdog.core.model import AgentSpan, Bounds, Episode
 from watchdog.core.policy import Action, Ruling
 from watchdog.core.records import Spend
@@ -61,14 +63,15 @@ def duration(seconds: float) -> str:
 
 
 def due_text(view: OrphanView) -> str:
-    """When a room is due, and under which policy: `in 3m 20s (default)`, `now (default)`, `kept (vip)`."""
+    """When a room is due, under which policy, and which gate holds it: `in 3m 20s (default)`, `kept (vip)`."""
     if view.ruling is None:
         return ""
     policy = printable(view.ruling.policy.name, MAX_LABEL)
     if view.ruling.policy.action is Action.KEEP:
         return f"kept ({policy})"
     if view.due:
-        return f"now ({policy})"
+        no = [word for word in view.holding if word.passes is False] or view.holding
+        return f"now, held by {no[0].gate} ({policy})" if no else f"now ({policy})"
     return f"in {duration(view.ruling.due_age - view.age)} ({policy})"
 
 
@@ -84,6 +87,32 @@ def ruling_json(ruling: Ruling, age: float) -> dict[str, Any]:
             {"policy": _text(step.policy.name), "matches": step.fit.value, "why": _text(step.why)}
             for step in ruling.walk
         ],
+    }
+
+
+def words_json(words: Iterable[Word]) -> list[dict[str, Any]]:
+    """What the gates say; `passes` is null where whoever says it cannot know."""
+    return [
+        {"gate": w.gate, "passes": w.passes, "why": _text(w.why), "waived": w.waived} for w in words
+    ]
+
+
+def audit_json(entry: AuditEntry) -> dict[str, Any]:
+    """One line of the audit as JSON values."""
+    return {
+        "number": entry.number,
+        "at": iso(entry.at),
+        "project": _text(entry.project),
+        "kind": entry.kind.value,
+        "outcome": entry.outcome.value if entry.outcome else None,
+        "actor": _text(entry.actor),
+        "room_name": _text(entry.room_name),
+        "room_sid": _text(entry.room_sid),
+        "episode": entry.episode,
+        "policy": _text(entry.policy),
+        "intent": entry.intent,
+        "why": _text(entry.why),
+        "details": dict(entry.details),
     }
 
 
@@ -170,6 +199,7 @@ def orphan_json(
         "due": view.due,
         "due_age_seconds": round(view.ruling.due_age, 3) if view.ruling else None,
         "why_due": view.ruling.why_due if view.ruling else "",
+        "gates": words_json(view.words),
         "episode": episode_json(view.episode, room_names),
     }
 

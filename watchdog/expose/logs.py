@@ -9,6 +9,7 @@ import structlog
 from structlog.stdlib import BoundLogger
 from structlog.typing import EventDict, Processor
 
+from watchdog.core.gates import LIMITS
 from watchdog.core.model import TickResult
 from watchdog.core.report import Change, ChangeKind, TickReport
 from watchdog.expose.formats import agent_names, iso, wall_seconds
@@ -28,6 +29,9 @@ _EVENTS = {
     ChangeKind.STRANDED: "room stranded",
     ChangeKind.REACHABLE: "room reachable again",
     ChangeKind.DUE: "episode due",
+    ChangeKind.WOULD_DELETE: "would delete",
+    ChangeKind.DELETION_SENT: "deletion sent",
+    ChangeKind.NOT_DELETED: "not deleted",
 }
 
 
@@ -108,6 +112,7 @@ def log_report(
     that could not be looked at in a tick that was good otherwise, when they begin.
     """
     _log_result(logger, report, previous)
+    _log_held(logger, report, previous)
     ages = {view.episode.id: view.age for view in report.orphans}
     for change in report.changes:
         _log_change(logger, change, report, ages, room_names)
@@ -133,6 +138,16 @@ def _log_result(logger: BoundLogger, report: TickReport, previous: TickReport | 
         )
     if _is_partial(report) and not (previous is not None and _is_partial(previous)):
         logger.warning("some rooms not looked at", project=report.project, error=report.error)
+
+
+def _log_held(logger: BoundLogger, report: TickReport, previous: TickReport | None) -> None:
+    """Say once that too many rooms wait, and once that it is over: a person has to look at that."""
+    held, was_held = (r is not None and r.gates.get(LIMITS, False) for r in (report, previous))
+    if held and not was_held:
+        why = next((word.why for word in report.holds if word.gate == LIMITS), "")
+        logger.warning("deletions held", project=report.project, why=why)
+    elif was_held and not held:
+        logger.info("deletions no longer held", project=report.project)
 
 
 def _is_partial(report: TickReport) -> bool:

@@ -15,6 +15,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from watchdog import __version__
+from watchdog.core.deletion import BY_POLICY, AuditEntry, Outcome
 from watchdog.core.errors import CODES
 from watchdog.core.model import TickResult, VerdictState
 from watchdog.core.records import Spend
@@ -32,6 +33,8 @@ METHODS = frozenset(
 """The values the label `method` can take beside `other`."""
 
 _OTHER = "other"
+BY_HAND = "by_hand"
+"""The value of the label `policy` where an operator asked for a deletion."""
 
 
 class Metrics:
@@ -53,6 +56,8 @@ class Metrics:
         self._latest = _LatestReports(room_names, unpriced, version)
         self._ticks = _counter("ticks_total", registry)
         self._requests = _counter("api_requests_total", registry)
+        self._attempts = _counter("deletion_attempts_total", registry)
+        self._deletions = _counter("deletions_total", registry)
         self._tick_duration = _histogram("tick_duration_seconds", registry)
         self._request_duration = _histogram("api_request_duration_seconds", registry)
         self._episode_duration = _histogram("episode_duration_seconds", registry)
@@ -76,7 +81,16 @@ class Metrics:
             if change.kind is ChangeKind.CLOSED and change.episode.close_reason is not None:
                 reason = change.episode.close_reason.value
                 self._episode_duration.labels(project, reason).observe(wall_seconds(change.episode))
+        for entry in report.outcomes:
+            self._count(project, entry)
         self._latest.take(report)
+
+    def _count(self, project: str, entry: AuditEntry) -> None:
+        policy = printable(entry.policy, MAX_LABEL) if entry.actor == BY_POLICY else BY_HAND
+        if entry.outcome is not None:
+            self._attempts.labels(project, policy, entry.outcome.value).inc()
+        if entry.outcome is Outcome.DELETED:
+            self._deletions.labels(project, policy).inc()
 
     def set_mode(self, project: str, mode: str) -> None:
         """Say in which mode a project is watched."""
@@ -93,6 +107,8 @@ class Metrics:
         for metric in (
             self._ticks,
             self._requests,
+            self._attempts,
+            self._deletions,
             self._tick_duration,
             self._request_duration,
             self._episode_duration,
@@ -263,6 +279,10 @@ class _LatestReports(Collector):
         for policy, due in good.due.items():
             families.add("orphaned_rooms_due", due, project, printable(policy, MAX_LABEL))
         families.add("stranded_rooms", good.stranded, project)
+        for reason, number in good.suspects.items():
+            families.add("suspect_rooms", number, project, reason)
+        for gate, holds in good.gates.items():
+            families.add("gate_holding", holds, project, gate)
         for name, burn in state.by_label(good.burn).items():
             if self._is_known(project, name, burn):
                 families.add("burn_low_usd_per_hour", float(burn.low), project, name)

@@ -93,6 +93,15 @@ class EpisodeDetails(BaseModel):
     close_reason: str | None
 
 
+class GateWord(BaseModel):
+    """What one gate says of a room."""
+
+    gate: str
+    passes: bool | None = Field(description="null: not known here.")
+    why: str
+    waived: bool
+
+
 class OrphanedRoom(BaseModel):
     """One room whose episode is open."""
 
@@ -109,4 +118,5 @@ class OrphanedRoom(BaseModel):
     due: bool
     due_age_seconds: float | None
     why_due: str
+    gates: list[GateWord] = Field(description="Of a room that is due; empty before.")
     episode: EpisodeDetails

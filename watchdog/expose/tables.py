@@ -7,6 +7,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from watchdog.core.deletion import BY_POLICY, AuditEntry, AuditKind, Outcome
+from watchdog.core.gates import Word
 from watchdog.core.model import Bounds, CloseReason, Episode
 from watchdog.core.policy import Action, Ruling
 from watchdog.core.records import Spend
@@ -29,6 +31,7 @@ CLOSED_BECAUSE = {
     CloseReason.PERSON_RETURNED: "a person came back",
     CloseReason.PERSON_JOINED: "a person joined",
     CloseReason.ROOM_GONE: "the room is gone",
+    CloseReason.DELETED: "deleted by the watchdog",
 }
 
 HAPPENED = {
@@ -38,6 +41,9 @@ HAPPENED = {
     ChangeKind.STRANDED: "listed, but its node does not answer",
     ChangeKind.REACHABLE: "reachable again",
     ChangeKind.DUE: "past its threshold",
+    ChangeKind.WOULD_DELETE: "would be deleted",
+    ChangeKind.DELETION_SENT: "deletion asked for",
+    ChangeKind.NOT_DELETED: "not deleted",
 }
 
 _SIGNS = {
@@ -47,6 +53,9 @@ _SIGNS = {
     ChangeKind.STRANDED: ("!", "!", "red"),
     ChangeKind.REACHABLE: ("✔", "+", "green"),
     ChangeKind.DUE: ("▲", "^", "bold red"),
+    ChangeKind.WOULD_DELETE: ("✂", "x", "magenta"),
+    ChangeKind.DELETION_SENT: ("✂", "x", "bold magenta"),
+    ChangeKind.NOT_DELETED: ("!", "!", "red"),
 }
 
 
@@ -162,7 +171,7 @@ def ruling_lines(ruling: Ruling, age: float) -> Group:
         says = Text(f"policy {name} keeps this room")
     elif ruling.is_due(age):
         says = Text(f"due under policy {name} since {duration(ruling.due_age)}", "bold red")
-        says.append(f" ({policy.action}; {ruling.why_due}); mode observe: nothing is done", "")
+        says.append(f" ({policy.action}; {ruling.why_due})", "")
     else:
         says = Text(f"due under policy {name} in {duration(ruling.due_age - age)}")
         says.append(f", at {duration(ruling.due_age)} ({policy.action}; {ruling.why_due})")
@@ -176,6 +185,38 @@ def ruling_lines(ruling: Ruling, age: float) -> Group:
             Text(printable(step.why)),
         )
     return Group(says, Text(), table)
+
+
+def words_table(words: Sequence[Word]) -> Table:
+    """What every gate says of a room, in the order in which they are asked."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in ("gate", "passes", "why"):
+        table.add_column(column, overflow="fold")
+    said = {True: ("yes", "green"), False: ("NO", "bold red"), None: ("not known here", "yellow")}
+    for word in words:
+        table.add_row(word.gate, Text(*said[word.passes]), Text(printable(word.why)))
+    return table
+
+
+def audit_table(entries: Sequence[AuditEntry]) -> Table:
+    """Lines of the audit, as they are given."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in ("at (UTC)", "project", "room", "what", "by", "why"):
+        table.add_column(column, overflow="fold")
+    for entry in entries:
+        what = entry.outcome.value if entry.outcome else entry.kind.value
+        if entry.kind is AuditKind.ANSWER:
+            what = f"{what}, to be verified"
+        by_policy = entry.actor == BY_POLICY
+        table.add_row(
+            f"{entry.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+            Text(printable(entry.project, MAX_LABEL)),
+            Text(printable(entry.room_name, MAX_LABEL)),
+            Text(what, "bold red" if entry.outcome is Outcome.DELETED else ""),
+            Text(printable(f"policy {entry.policy}" if by_policy else entry.actor, MAX_LABEL)),
+            Text(printable(entry.why)),
+        )
+    return table
 
 
 def _clock(at: datetime | None) -> str:

@@ -13,9 +13,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from watchdog.core.deletion import Outcome
 from watchdog.core.model import TickResult, VerdictState
 from watchdog.core.records import Spend
-from watchdog.core.report import Change, ChangeKind, TickReport
+from watchdog.core.report import Change, ChangeKind, OrphanView, TickReport
 from watchdog.expose.formats import (
     Unpriced,
     all_priced,
@@ -244,7 +245,15 @@ class PlainView:
         self._in_trouble = trouble is not None
         if self._ticks % self._every == 0 and not trouble:
             self._write(self._summary(report, world_time))
+            for view in report.orphans:
+                if view.due and view.holding:
+                    self._write(f"           waits: {self._waiting(view)}")
         self._ticks += 1
+
+    def _waiting(self, view: OrphanView) -> str:
+        room = self._room_names.label(view.episode.room_name)
+        why = "; ".join(f"{word.gate}: {printable(word.why)}" for word in view.holding)
+        return f"{room}, due under {printable(view.policy, MAX_LABEL)}, for {why}"
 
     def _summary(self, report: TickReport, world_time: datetime) -> str:
         rooms = ", ".join(f"{report.rooms.get(v, 0)} {v.value}" for v in VerdictState)
@@ -276,6 +285,7 @@ class _Seen:
         self._unpriced = unpriced
         self._opened = 0
         self._closed = 0
+        self._deleted = 0
         self._spend: Mapping[str, Spend] = {}
         self._project = ""
         self._began: datetime | None = None
@@ -286,6 +296,7 @@ class _Seen:
         self._ended = report.at
         self._opened += sum(c.kind is ChangeKind.OPENED for c in report.changes)
         self._closed += sum(c.kind is ChangeKind.CLOSED for c in report.changes)
+        self._deleted += sum(entry.outcome is Outcome.DELETED for entry in report.outcomes)
         if report.result is TickResult.OK:
             self._spend, self._project = report.spend, report.project
 
@@ -295,7 +306,7 @@ class _Seen:
         cost = _sum_text(self._project, self._spend, self._unpriced)
         return (
             f"Watched {duration(watched)}: agents were left alone {often}, "
-            f"{self._closed} of them over. Estimated spend: {cost}."
+            f"{self._closed} of them over, {self._deleted} deleted. Estimated spend: {cost}."
         )
 
 

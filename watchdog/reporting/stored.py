@@ -1,24 +1,29 @@
 """The orphaned rooms as the database has them: for commands that run beside the daemon."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from watchdog.core.classify import alone
 from watchdog.core.facts import facts_of
-from watchdog.core.model import Episode, Role, VerdictState
+from watchdog.core.gates import Word
+from watchdog.core.model import Episode, Role, RoomSnapshot, Verdict, VerdictState
 from watchdog.core.names import UNNAMED
 from watchdog.core.policy import Policy, Ruling, walk
 from watchdog.core.pricing import Tariff, episode_spend
 from watchdog.core.records import Spend, TickRecord
 from watchdog.core.report import OrphanView
+from watchdog.reporting.steering import Steering, stored_words
 
 
 def stored_orphans(
     episodes: Iterable[Episode],
     ticks: Mapping[str, TickRecord],
     tariffs: Mapping[str, Tariff],
+    *,
     policies: Sequence[Policy],
+    steering: Mapping[str, Steering],
+    now: datetime,
 ) -> tuple[OrphanView, ...]:
     """Open episodes as of their project's newest tick, the oldest first.
 
@@ -26,7 +31,12 @@ def stored_orphans(
     and `unpriced` should say so.
     """
     views = [
-        _view(e, ticks.get(e.project), tariffs.get(e.project), policies)
+        _with_words(
+            _view(e, ticks.get(e.project), tariffs.get(e.project), policies),
+            ticks.get(e.project),
+            steering.get(e.project),
+            now,
+        )
         for e in episodes
         if e.is_open
     ]
@@ -63,6 +73,15 @@ def _view(
     )
 
 
+def _with_words(
+    view: OrphanView, tick: TickRecord | None, steering: Steering | None, now: datetime
+) -> OrphanView:
+    if not view.due or steering is None or tick is None:
+        return view
+    said = stored_words(view.episode, tick, view.ruling, steering, age=view.age, now=now)
+    return replace(view, words=said)
+
+
 def watched_age(episode: Episode, tick: TickRecord | None) -> float:
     """Watched seconds of an episode as of a tick (A9)."""
     return max(0.0, tick.watched_seconds - episode.watched_at_open) if tick else 0.0
@@ -93,6 +112,7 @@ class History:
     tick: TickRecord | None = None
     tariff: Tariff | None = None
     policies: tuple[Policy, ...] = ()
+    steering: Steering | None = None
     problem: str = ""
 
     def age(self, episode: Episode) -> float | None:
@@ -104,6 +124,29 @@ class History:
         if self.tariff is None or self.tariff.unpriced:
             return None
         return stored_spend(episode, self.tick, self.tariff)
+
+    def words(
+        self,
+        episode: Episode,
+        now: datetime,
+        room: RoomSnapshot | None = None,
+        verdict: Verdict | None = None,
+    ) -> tuple[Word, ...]:
+        """What the gates say of an open episode; a room and verdict asked of the server say more."""
+        if not episode.is_open or self.tick is None or self.steering is None:
+            return ()
+        if room is not None and room.sid != episode.room_sid:
+            room = verdict = None
+        return stored_words(
+            episode,
+            self.tick,
+            self.ruling(episode),
+            self.steering,
+            age=self.age(episode) or 0.0,
+            now=now,
+            room=room,
+            verdict=verdict,
+        )
 
     def ruling(self, episode: Episode) -> Ruling | None:
         """What the policies say of an open episode."""

@@ -18,6 +18,8 @@ from google.protobuf.message import DecodeError
 from livekit.api import LiveKitAPI, ServerError
 from livekit.protocol.models import ParticipantInfo, Room
 from livekit.protocol.room import (
+    DeleteRoomRequest,
+    DeleteRoomResponse,
     ListParticipantsRequest,
     ListParticipantsResponse,
     ListRoomsRequest,
@@ -39,6 +41,7 @@ from watchdog.core.errors import (
     ServerUnavailable,
     WrongEndpoint,
 )
+from watchdog.core.hold import held_until
 from watchdog.core.model import Look, ParticipantSnapshot, RoomListing, RoomSnapshot
 
 # The enum's own `Name()` raises for a kind that is newer than the SDK (T11).
@@ -48,6 +51,8 @@ STATE_NAMES: Mapping[int, str] = {n: name for name, n in ParticipantInfo.State.i
 LIST_DEADLINE = 10.0
 LOOK_DEADLINE = 5.0
 PROBE_DEADLINE = 8.0
+DELETE_DEADLINE = 5.0
+HOLD_KEY = "watchdog.hold"
 EPOCH = datetime.fromtimestamp(0, UTC)
 LAST_SECOND = datetime(2200, 1, 1, tzinfo=UTC).timestamp()
 # For *.livekit.cloud the SDK itself tries up to three regions (T35).
@@ -70,6 +75,14 @@ class RoomCalls(Protocol):
         ...
 
 
+class DeleteCalls(Protocol):
+    """The part of the SDK's RoomService that a deletion uses."""
+
+    async def delete_room(self, delete: DeleteRoomRequest, /) -> DeleteRoomResponse:
+        """Delete a room by its name."""
+        ...
+
+
 class DispatchCalls(Protocol):
     """The part of the SDK's AgentDispatchService that is used."""
 
@@ -89,6 +102,11 @@ class Api(Protocol):
     @property
     def agent_dispatch(self) -> DispatchCalls:
         """The Agent Dispatch Service."""
+        ...
+
+    @property
+    def deleting(self) -> DeleteCalls:
+        """The Room Service through a client that sends each request once (SAFETY D)."""
         ...
 
     async def aclose(self) -> None:
@@ -147,6 +165,7 @@ class LiveKitGateway:
         observe: RequestObserver = lambda *_: None,
         cloud: bool = False,
         skew_meter: SkewMeter | None = None,
+        hold_key: str = HOLD_KEY,
     ) -> None:
         self._api = api
         self._clock = clock
@@ -154,6 +173,7 @@ class LiveKitGateway:
         self._observe = observe
         self._factor = CLOUD_FACTOR if cloud else 1.0
         self._skew_meter = skew_meter
+        self._hold_key = hold_key
 
     @classmethod
     def connect(
@@ -165,14 +185,21 @@ class LiveKitGateway:
         clock: Clock,
         bucket: TokenBucket,
         observe: RequestObserver = lambda *_: None,
+        hold_key: str = HOLD_KEY,
     ) -> "LiveKitGateway":
         """A gateway over the real SDK. Must be called inside a running event loop.
 
         The credentials are passed on explicitly, so that an ambient LIVEKIT_TOKEN cannot win (T33).
+        Deletions go through a client of their own without the SDK's fail-over: a request that it repeated
+        seconds later could end a call that a person has joined meanwhile (T46).
         """
         meter = SkewMeter(clock)
         session = aiohttp.ClientSession(trace_configs=[meter.trace()])
-        api = _OwnedSessionApi(LiveKitAPI(url, api_key, api_secret, session=session), session)
+        api = _OwnedSessionApi(
+            LiveKitAPI(url, api_key, api_secret, session=session),
+            LiveKitAPI(url, api_key, api_secret, session=session, failover=False),
+            session,
+        )
         return cls(
             api,
             clock=clock,
@@ -180,6 +207,7 @@ class LiveKitGateway:
             observe=observe,
             cloud=is_cloud(url),
             skew_meter=meter,
+            hold_key=hold_key,
         )
 
     @property
@@ -197,7 +225,10 @@ class LiveKitGateway:
         await self._api.aclose()
 
     async def list_rooms(
-        self, known: Mapping[str, RoomSnapshot] | None = None, names: tuple[str, ...] = ()
+        self,
+        known: Mapping[str, RoomSnapshot] | None = None,
+        names: tuple[str, ...] = (),
+        purpose: Purpose = Purpose.LIST,
     ) -> RoomListing:
         """All rooms of the project, or those of the given names that exist.
 
@@ -205,10 +236,11 @@ class LiveKitGateway:
         new objects.
         """
         asked_at = self._clock.now()
-        async with self._request("ListRooms", self.list_deadline, Purpose.LIST):
+        async with self._request("ListRooms", self.list_deadline, purpose):
             answer = await self._api.room.list_rooms(ListRoomsRequest(names=list(names)))
         known = known or {}
-        rooms = {room.sid: _room(room, known.get(room.sid)) for room in answer.rooms}
+        key = self._hold_key
+        rooms = {room.sid: _room(room, known.get(room.sid), key) for room in answer.rooms}
         skew = self._skew_meter.skew if self._skew_meter else None
         return RoomListing(asked_at, self._clock.now(), rooms, skew)
 
@@ -227,6 +259,14 @@ class LiveKitGateway:
         """
         async with self._request("ListDispatch", PROBE_DEADLINE, Purpose.PROBE):
             await self._api.agent_dispatch.list_dispatch(room_name)
+
+    async def delete(self, room_name: str) -> None:
+        """Delete the room that has this name when the request arrives: one request, never repeated.
+
+        Returns where the server said that it was done; RoomNotFound where there was none.
+        """
+        async with self._request("DeleteRoom", DELETE_DEADLINE, Purpose.RECHECK):
+            await self._api.deleting.delete_room(DeleteRoomRequest(room=room_name))
 
     @asynccontextmanager
     async def _request(self, method: str, deadline: float, purpose: Purpose) -> AsyncIterator[None]:
@@ -250,9 +290,12 @@ class LiveKitGateway:
 class _OwnedSessionApi:
     """The SDK leaves a session that it was given open; this closes both."""
 
-    def __init__(self, api: LiveKitAPI, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, api: LiveKitAPI, deleting: LiveKitAPI, session: aiohttp.ClientSession
+    ) -> None:
         self._session = session
         self.room: RoomCalls = api.room
+        self.deleting: DeleteCalls = deleting.room
         self.agent_dispatch: DispatchCalls = api.agent_dispatch
 
     async def aclose(self) -> None:
@@ -332,13 +375,15 @@ def _translate_status(method: str, error: ServerError) -> RoomServiceError:
     return RequestRejected(method, detail)
 
 
-def _room(room: Room, known: RoomSnapshot | None) -> RoomSnapshot:
+def _room(room: Room, known: RoomSnapshot | None, hold_key: str) -> RoomSnapshot:
+    held = held_until(room.metadata, hold_key) if room.metadata else None
     if (
         known is not None
         and known.num_participants == room.num_participants
         and known.active_recording == room.active_recording
         and known.departure_timeout == room.departure_timeout
         and known.empty_timeout == room.empty_timeout
+        and known.held_until == held
     ):
         return known
     return RoomSnapshot(
@@ -350,6 +395,7 @@ def _room(room: Room, known: RoomSnapshot | None) -> RoomSnapshot:
         empty_timeout=room.empty_timeout,
         departure_timeout=room.departure_timeout,
         active_recording=room.active_recording,
+        held_until=held,
     )
 
 

@@ -3,7 +3,8 @@
 from watchdog.settings.durations import format_duration, parse_duration
 from watchdog.settings.fields import ListenAddress
 from watchdog.settings.load import load_settings
-from watchdog.settings.model import MatchSettings, PolicySettings, Project, Settings
+from watchdog.settings.model import Settings
+from watchdog.settings.sections import MatchSettings, PolicySettings, Project
 from watchdog.settings.table import Setting, configuration_markdown, describe
 
 __all__ = [

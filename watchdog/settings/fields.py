@@ -127,6 +127,23 @@ def check_match_glob(value: str) -> str:
     return value
 
 
+def check_allow_glob(value: str) -> str:
+    """A glob of rooms that may be deleted. One that names every room is no list."""
+    if not re.sub(r"[*?\s]", "", _BRACKETS.sub("", value)):
+        raise ValueError(
+            'would allow every room; name at least one fixed character, like "call-*", or use '
+            'mode = "enforce"'
+        )
+    return value
+
+
+def check_hold_key(value: str) -> str:
+    """The key of metadata that holds a room. A common word would hold every room that mentions it."""
+    if len(value) < 4 or value != value.strip():
+        raise ValueError('is no key to look for; use 4 characters or more, like "watchdog.hold"')
+    return value
+
+
 def check_project_name(value: str) -> str:
     """A project's name: it stands in metrics, paths and commands."""
     return _name(value, "project")

@@ -25,14 +25,12 @@ from watchdog.settings.keys import (
 )
 from watchdog.settings.model import (
     ENV_PREFIX,
-    GRACE_BEYOND_POLL,
     NO_PROJECT,
     SECRET_KEYS,
-    PolicySettings,
-    Project,
     Settings,
 )
 from watchdog.settings.problems import Problem
+from watchdog.settings.sections import GRACE_BEYOND_POLL, PolicySettings, Project
 
 CONFIG_VARIABLE = "WATCHDOG_CONFIG"
 DEFAULT_FILE = "watchdog.toml"
@@ -116,7 +114,7 @@ def load_settings(
     lines = [*_unknown_variables(environ), *map(reporter.line, found)]
     already = {problem.path for problem in found}
     try:
-        settings = Settings.of(values, file, why_no_project)
+        settings = Settings.of(values, file, why_no_project, str(given.get("mode", "")))
     except ValidationError as error:
         wrong = problems.problems_of(error, SECRET_KEYS)
         lines += [reporter.line(p) for p in wrong if p.path not in already]

@@ -2,20 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
-    PlainSerializer,
-    PlainValidator,
     PrivateAttr,
-    SecretStr,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -23,258 +16,35 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from watchdog.core.deletion import Mode
 from watchdog.core.errors import ConfigurationError
-from watchdog.core.pricing import PROFILES
-from watchdog.settings.durations import format_duration, parse_duration
 from watchdog.settings.fields import (
-    BUILT_IN_POLICIES,
-    LEAVABLE_KINDS,
-    PERSON_KINDS,
-    ListenAddress,
-    check_agent_glob,
     check_database_url,
-    check_match_glob,
-    check_not_person_kind,
-    check_person_kind,
-    check_policy_name,
-    check_project_name,
-    check_server_url,
-    parse_listen,
-    parse_usd,
+)
+from watchdog.settings.sections import (
+    AllowlistSettings,
+    DetectionSettings,
+    Duration,
+    HttpSettings,
+    LimitsSettings,
+    LogSettings,
+    ModeName,
+    PolicySettings,
+    PricesSettings,
+    PrivacySettings,
+    Project,
+    ProtectSettings,
+    a_second_or_more,
 )
 
 ENV_PREFIX = "WATCHDOG_"
 SECRET_KEYS = frozenset({"api_key", "api_secret", "url", "database", "projects"})
 """Keys whose value no error may repeat: they are secrets, or may have one inside."""
-GRACE_BEYOND_POLL = timedelta(seconds=10 + 25)
-"""A count lags by 10 s, and a lost connection is noticed after 25 s (SAFETY C)."""
 
 NO_PROJECT = (
     "no LiveKit project is configured; set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET, "
     "or add a [[projects]] table with name, url, api_key and api_secret to the configuration file"
 )
-
-
-def _not_bool(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")  # noqa: TRY004 - pydantic collects ValueError
-    return value
-
-
-def _observe_only(value: object) -> object:
-    if value in ("allowlist", "enforce"):
-        raise ValueError('is not possible: this version only observes; write "observe"')
-    return value
-
-
-def _a_second_or_more(value: timedelta) -> timedelta:
-    if value < timedelta(seconds=1):
-        raise ValueError("is too short; poll once a second or less often")
-    return value
-
-
-def _filled(value: object) -> object:
-    if value == "":
-        raise ValueError("is empty; give a value or leave the key out")
-    return value
-
-
-def _known_profile(value: str) -> str:
-    if value not in PROFILES:
-        raise ValueError(f"is no profile; the profiles are {', '.join(PROFILES)}")
-    return value
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _secret(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if not text or not text.isprintable() or " " in text:
-        raise ValueError("is empty or has a space or line end in it; copy it anew from LiveKit")
-    return value
-
-
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(parse_duration),
-    PlainSerializer(format_duration, return_type=str, when_used="json"),
-]
-Listen = Annotated[
-    ListenAddress | None,
-    PlainValidator(parse_listen),
-    PlainSerializer(lambda at: str(at or "off"), return_type=str, when_used="json"),
-]
-Secret = Annotated[SecretStr, AfterValidator(_secret)]
-Glob = Annotated[str, AfterValidator(check_match_glob)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
-    )
-
-
-class HttpSettings(_Section):
-    """`[http]`."""
-
-    listen: Listen = Field(
-        default=ListenAddress("127.0.0.1", 9779),
-        description="Host and port of `/metrics`, `/healthz`, `/readyz` and the API; "
-        'an IPv6 host as `[::1]:9779`; empty or "off" for no HTTP at all',
-    )
-
-
-class LimitsSettings(_Section):
-    """`[limits]`."""
-
-    max_drop: Annotated[float, BeforeValidator(_not_bool)] = Field(
-        default=0.5,
-        gt=0,
-        lt=1,
-        allow_inf_nan=False,
-        description="The share of rooms that may vanish from the list at once; a list that fell by "
-        "more is believed only when two later polls agree with it",
-    )
-
-
-class DetectionSettings(_Section):
-    """`[detection]`."""
-
-    agent_identities: tuple[Annotated[str, AfterValidator(check_agent_glob)], ...] = Field(
-        default=(),
-        description="Globs of identities that are agents although LiveKit does not say so, like "
-        "`bot-*`; each needs at least one fixed character",
-    )
-    not_persons: tuple[Annotated[str, AfterValidator(check_not_person_kind)], ...] = Field(
-        default=(),
-        description=f"Kinds that do not count as a person: any of {', '.join(LEAVABLE_KINDS)}",
-    )
-    requests_per_minute: Annotated[int, BeforeValidator(_not_bool)] = Field(
-        default=100,
-        ge=1,
-        le=1_000_000,
-        description="The most requests a minute to one project's server",
-    )
-
-
-class PrivacySettings(_Section):
-    """`[privacy]`."""
-
-    room_names: Literal["full", "masked", "hashed"] = Field(
-        default="full", description="How room names appear in metrics, logs and notifications"
-    )
-
-
-class PricesSettings(_Section):
-    """`[prices]`."""
-
-    book: Annotated[Path | None, BeforeValidator(_filled)] = Field(
-        default=None, description="A price book of your own; its entries replace the built-in ones"
-    )
-    plan: Literal["ship", "scale", "build"] = Field(
-        default="ship",
-        description="The LiveKit Cloud plan whose list prices apply; `build` has no overage price: "
-        "spend is shown as unpriced",
-    )
-    profile: Annotated[str, BeforeValidator(_filled), AfterValidator(_known_profile)] | None = (
-        Field(
-            default=None,
-            description=f"What your agents run: {', '.join(f'`{name}`' for name in PROFILES)}; left "
-            "out, the second for a `*.livekit.cloud` URL and the third elsewhere",
-        )
-    )
-
-
-class LogSettings(_Section):
-    """`[log]`."""
-
-    format: Literal["auto", "json", "console"] = Field(
-        default="auto", description="`auto` is `console` on a terminal and `json` elsewhere"
-    )
-    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
-        default="info", description="The least important level that is logged"
-    )
-
-
-class MatchSettings(_Section):
-    """`match` of one `[[policies]]` table: what is left out matches everything."""
-
-    rooms: tuple[Glob, ...] = Field(
-        default=(), description="Globs of which one must match the room's name; none: every room"
-    )
-    agents: tuple[Glob, ...] = Field(
-        default=(),
-        description="Globs of which one must match the name of an agent in the room; none: every room",
-    )
-    person_seen: bool | None = Field(
-        default=None,
-        strict=True,
-        description="`true`: a person was there before; `false`: no person ever was; left out: either",
-    )
-    last_person_kinds: tuple[Annotated[str, AfterValidator(check_person_kind)], ...] = Field(
-        default=(),
-        description="Every person who was there had one of these kinds: any of "
-        f"{', '.join(PERSON_KINDS)}; none: every room",
-    )
-
-
-class PolicySettings(_Section):
-    """One `[[policies]]` table: which rooms it speaks for, when they are due, and what is done then."""
-
-    name: Annotated[str, AfterValidator(check_policy_name)] = Field(
-        description="Its name in metrics and records: 1 to 64 of `A-Z a-z 0-9 . _ -`, unique, and none "
-        f"of the built-in {', '.join(f'`{name}`' for name in BUILT_IN_POLICIES)}"
-    )
-    match: MatchSettings = MatchSettings()
-    grace: Duration = Field(
-        default=timedelta(minutes=10),
-        description="No room is due at a lower age; at least `poll_interval` + "
-        f"{format_duration(GRACE_BEYOND_POLL)} unless `allow_short_grace`",
-    )
-    respect_room_timeouts: bool = Field(
-        default=True,
-        strict=True,
-        description="Wait until the server itself should have closed the room, and 30s more",
-    )
-    hard_limit: Duration | None = Field(
-        default=None,
-        description="The age at which a room is due whatever its own timeouts say; not below `grace`",
-    )
-    max_spend: Annotated[Decimal, BeforeValidator(parse_usd)] | None = Field(
-        default=None,
-        description='The low estimate in USD, in quotes like `"2.50"`, at which a room is due whatever '
-        "its own timeouts say, once `grace` is over",
-    )
-    action: Literal["delete", "warn", "keep"] = Field(
-        default="delete",
-        description="What a due room gets; in mode `observe` nothing is deleted: the decision is only "
-        "shown",
-    )
-    allow_short_grace: bool = Field(
-        default=False,
-        strict=True,
-        description="Allow a `grace` in which a person who lost the connection may not be back yet",
-    )
-
-
-class Project(_Section):
-    """One `[[projects]]` table: a LiveKit server or Cloud project. Key and secret print as asterisks."""
-
-    name: Annotated[str, AfterValidator(check_project_name)] = Field(
-        description="Its name in metrics and commands: 1 to 64 of `A-Z a-z 0-9 . _ -`, unique"
-    )
-    url: Annotated[str, AfterValidator(check_server_url)] = Field(
-        description="The server's URL: `ws://`, `wss://`, `http://` or `https://` with a host"
-    )
-    api_key: Secret = Field(description="The API key")
-    api_secret: Secret = Field(
-        description="The API secret; give it or `api_secret_file`, not both", repr=False
-    )
-    api_secret_file: Path | None = Field(
-        default=None, description="A file that holds the API secret and nothing else"
-    )
 
 
 class Settings(BaseSettings):
@@ -284,11 +54,13 @@ class Settings(BaseSettings):
         frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
     )
 
-    mode: Annotated[Literal["observe"], BeforeValidator(_observe_only)] = Field(
+    mode: ModeName = Field(
         default="observe",
-        description="`observe` watches and never deletes; this version knows no other",
+        description="`observe` never deletes, `allowlist` deletes only rooms of `allowlist.rooms`, "
+        "`enforce` whatever a policy says; for every project that sets none. The variable also holds "
+        "back a project that sets one: the more patient of the two counts",
     )
-    poll_interval: Annotated[Duration, AfterValidator(_a_second_or_more)] = Field(
+    poll_interval: Annotated[Duration, AfterValidator(a_second_or_more)] = Field(
         default=timedelta(seconds=15),
         description="How often each project's rooms are listed; at least 1s, and listing may take "
         "no more than half of `detection.requests_per_minute`",
@@ -299,6 +71,8 @@ class Settings(BaseSettings):
     )
     http: HttpSettings = HttpSettings()
     limits: LimitsSettings = LimitsSettings()
+    protect: ProtectSettings = ProtectSettings()
+    allowlist: AllowlistSettings = AllowlistSettings()
     detection: DetectionSettings = DetectionSettings()
     privacy: PrivacySettings = PrivacySettings()
     prices: PricesSettings = PricesSettings()
@@ -314,6 +88,7 @@ class Settings(BaseSettings):
 
     _config_file: Path | None = PrivateAttr(None)
     _why_no_project: str = PrivateAttr(NO_PROJECT)
+    _mode_of_variable: str = PrivateAttr("")
 
     @classmethod
     def settings_customise_sources(
@@ -329,18 +104,44 @@ class Settings(BaseSettings):
 
     @classmethod
     def of(
-        cls, values: Mapping[str, Any], config_file: Path | None, why_no_project: str
+        cls,
+        values: Mapping[str, Any],
+        config_file: Path | None,
+        why_no_project: str,
+        mode_of_variable: str = "",
     ) -> "Settings":
-        """The settings with these values. `why_no_project` is said if a project is asked for in vain."""
+        """The settings with these values.
+
+        `why_no_project` is said if a project is asked for in vain; `mode_of_variable` is the mode that the
+        environment gives, and that no project's own goes beyond.
+        """
         settings = cls(**values)
         settings._config_file = config_file
         settings._why_no_project = why_no_project or NO_PROJECT
+        settings._mode_of_variable = mode_of_variable
         return settings
 
     @property
     def config_file(self) -> Path | None:
         """The file that was read, if any."""
         return self._config_file
+
+    def mode_of(self, project: Project) -> Mode:
+        """The mode that counts for a project."""
+        mode = Mode(project.mode or self.mode)
+        if not self._mode_of_variable:
+            return mode
+        return max(mode, Mode(self._mode_of_variable), key=lambda m: m.patience)
+
+    def only(self, project: str, poll_seconds: float) -> "Settings":
+        """The same for one project alone, polled so often and without HTTP."""
+        return self.model_copy(
+            update={
+                "projects": tuple(p for p in self.projects if p.name == project),
+                "poll_interval": timedelta(seconds=poll_seconds),
+                "http": HttpSettings(listen=None),
+            }
+        )
 
     def require_projects(self) -> tuple[Project, ...]:
         """The projects. ConfigurationError, saying how to give one, where there is none."""

@@ -69,7 +69,7 @@ def _type_name(kind: Any) -> str:
     if origin is tuple:
         return f"list of {_type_name(get_args(kind)[0])}"
     if origin in (Union, types.UnionType):
-        return _type_name(next(k for k in get_args(kind) if k is not type(None)))
+        return " or ".join(_type_name(k) for k in get_args(kind) if k is not type(None))
     if hasattr(kind, "__metadata__"):  # Annotated inside a list or union
         return _type_name(get_args(kind)[0])
     return _TYPE_NAMES[kind]
@@ -136,7 +136,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 EXAMPLE = """\
-mode = "observe"
+mode = "allowlist"
 poll_interval = "15s"
 database = "sqlite+aiosqlite:///watchdog.db"
 
@@ -146,6 +146,13 @@ listen = "127.0.0.1:9779"
 [detection]
 agent_identities = ["bot-*"]   # kindless bots of yours, by identity
 not_persons = ["INGRESS"]      # a camera alone is nobody to talk to
+
+[protect]
+rooms = ["prod-demo-*"]        # never deleted, whatever else says so
+recordings = "2h"
+
+[allowlist]
+rooms = ["call-*"]             # all that mode "allowlist" deletes
 
 [prices]
 plan = "scale"
@@ -194,7 +201,7 @@ begins with `WATCHDOG_`, is an error. (The variables that Kubernetes sets for a 
 ## Policies
 
 A policy says which orphaned rooms it speaks for, at which age they are due, and what is done then.
-Policies are given in the file alone. **In mode `observe` nothing is deleted: the decision is only shown.**
+Policies are given in the file alone. In mode `observe` nothing is deleted: the decision is only shown.
 
 {policies}
 

@@ -19,10 +19,11 @@ URL = "http://simulator.invalid"
 
 
 class SimulatorApi:
-    """Stands in for `livekit.api.LiveKitAPI`: `room`, `agent_dispatch`, `aclose`.
+    """Stands in for the gateway's `Api`: `room`, `deleting`, `agent_dispatch`, `aclose`.
 
     Waiting inside, for delays and hangs, is done on the world's clock. With a `.livekit.cloud` URL
-    and `failover=True` the SDK repeats failed calls, as it does on LiveKit Cloud.
+    and `failover=True` the SDK repeats failed calls, as it does on LiveKit Cloud; `deleting` is what
+    deletions go through, and does not unless `deleting_failover` says so.
     """
 
     def __init__(
@@ -33,9 +34,11 @@ class SimulatorApi:
         *,
         url: str = URL,
         failover: bool = False,
+        deleting_failover: bool = False,
     ) -> None:
         session = cast("aiohttp.ClientSession", _Session(simulator))
         self.room = RoomService(session, url, api_key, api_secret, failover=failover)
+        self.deleting = RoomService(session, url, api_key, api_secret, failover=deleting_failover)
         self.agent_dispatch = AgentDispatchService(
             session, url, api_key, api_secret, failover=failover
         )

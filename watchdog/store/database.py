@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from functools import wraps
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from watchdog.core.errors import StoreError
 from watchdog.store.engine import WRITES, Place, check_place, find, make_engine
 from watchdog.store.failures import explained
-from watchdog.store.lock import RunLock
+from watchdog.store.lock import NoLock, RunLock
 from watchdog.store.migrate import HEAD, MigrationResult, migrate, read_revision, refuse_newer
 
 P = ParamSpec("P")
@@ -111,8 +111,8 @@ async def open_database(url: str) -> Database:
         raise
 
 
-async def open_for_reading(url: str) -> Database:
-    """Open an existing database beside a running daemon; nothing in it can be changed.
+async def open_beside(url: str, *, to_write: bool = False) -> Database:
+    """Open an existing database beside a running daemon; without `to_write` nothing in it can be changed.
 
     Raises as `open_database` does, and StoreError where there is none yet, or of another schema.
     """
@@ -129,7 +129,14 @@ async def open_for_reading(url: str) -> Database:
             f"the database {place.name} has the older schema {found}, this version needs {HEAD}:"
             " run `livekit-watchdog db upgrade`"
         )
-    return Database(make_engine(place, read_only=True), place, MigrationResult(found, found))
+    check_place(place, to_write=to_write)
+    engine = make_engine(place, read_only=not to_write)
+    return Database(engine, place, MigrationResult(found, found))
+
+
+async def open_for_reading(url: str) -> Database:
+    """`open_beside`, for reading only."""
+    return await open_beside(url)
 
 
 async def upgrade(url: str) -> MigrationResult:
@@ -160,14 +167,14 @@ async def check(url: str) -> None:
         refuse_newer(found, place)
 
 
-def run_lock(url: str) -> AbstractContextManager[object]:
+def run_lock(url: str) -> RunLock | NoLock:
     """What a `run` holds for as long as it uses the database: raises DatabaseInUseError on entry.
 
     Only a file has one: a database in memory is nobody else's.
     """
     place = find(url)
     check_place(place)
-    return nullcontext() if place.path is None else RunLock(place.path)
+    return NoLock() if place.path is None else RunLock(place.path)
 
 
 async def _peek(place: Place) -> str | None:

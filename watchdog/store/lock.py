@@ -14,6 +14,20 @@ class DatabaseInUseError(StoreError):
     """Another process runs on this database."""
 
 
+class NoLock:
+    """Stands in for the lock of a database that is nobody else's: one in memory."""
+
+    def held(self) -> bool:
+        """Nobody can take it."""
+        return True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
 class RunLock:
     """Holds `<database file>.lock` while a `run` uses the database; ends with the process.
 
@@ -47,6 +61,16 @@ class RunLock:
             self._file = file
             os.ftruncate(file, 0)
             os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+
+    def held(self) -> bool:
+        """Whether the lock still keeps others out: a file that was removed or replaced does not."""
+        if self._file is None:
+            return False
+        try:
+            ours, there = os.fstat(self._file), self.path.stat()
+        except OSError:
+            return False
+        return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
 
     def release(self) -> None:
         """Give the lock back; nothing happens where it is not held."""

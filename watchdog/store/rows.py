@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
+from watchdog.core.gatenotes import GateNotes
 from watchdog.core.model import AgentSpan, Bounds, CloseReason, Episode, Role, TickResult
 from watchdog.core.records import Spend, TickRecord
 from watchdog.store.tables import RING, storable
@@ -126,6 +127,7 @@ def record_row(record: TickRecord, last_good_at: datetime | None) -> dict[str, A
                 for name, spend in storable_names(record.exported).items()
             }
         ),
+        "gates": _text(record.gates.as_json()),
     }
 
 
@@ -146,6 +148,7 @@ def record_of(row: RowMapping) -> TickRecord:
             name: Spend(*(Decimal(amount) for amount in amounts))
             for name, amounts in json.loads(row["exported"]).items()
         },
+        gates=GateNotes.of_json(json.loads(row["gates"] or "{}")),
     )
 
 

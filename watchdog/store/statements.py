@@ -5,7 +5,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from watchdog.store.tables import closed_spend, episode_agents, episodes, tick_journal
+from watchdog.store.tables import (
+    audit,
+    closed_spend,
+    episode_agents,
+    episodes,
+    pauses,
+    requests,
+    tick_journal,
+)
 
 _KEY = "key_"
 """Prefix of the parameters that find a row: SQLAlchemy wants names other than the columns' own."""
@@ -56,6 +64,64 @@ JOURNAL = (
 )
 CLOSED_SPEND = sa.select(closed_spend).where(closed_spend.c.project == sa.bindparam("project"))
 
+_next_number = sa.select(sa.func.coalesce(sa.func.max(audit.c.number), 0) + 1).scalar_subquery()
+INSERT_AUDIT = sa.insert(audit).values(
+    {c.name: sa.bindparam(c.name, type_=c.type) for c in audit.c if c.name != "number"}
+    | {"number": _next_number}
+)
+"""Numbered within the transaction: with SQLite only one of them writes at a time."""
+_settled = (
+    sa.select(audit.c.intent).where(
+        audit.c.project == sa.bindparam("project"), audit.c.kind == "outcome"
+    )
+).scalar_subquery()
+OPEN_INTENTS = (
+    sa.select(audit)
+    .where(
+        audit.c.project == sa.bindparam("project"),
+        audit.c.kind.in_(("intent", "answer")),
+        audit.c.intent.not_in(_settled),
+    )
+    .order_by(audit.c.number)
+)
+"""The intents that nothing was said of yet, and the answers to them."""
+SENT = (
+    sa.select(audit)
+    .where(
+        audit.c.project == sa.bindparam("project"),
+        audit.c.kind.in_(("answer", "outcome")),
+        audit.c.at >= sa.bindparam("since", type_=audit.c.at.type),
+        audit.c.intent != "",
+    )
+    .order_by(audit.c.number)
+)
+TOLD = sa.select(audit.c.episode).where(
+    audit.c.project == sa.bindparam("project"),
+    audit.c.outcome == "would_delete",
+    audit.c.episode.in_(
+        sa.select(episodes.c.id).where(
+            episodes.c.project == sa.bindparam("project"), episodes.c.close_reason.is_(None)
+        )
+    ),
+)
+PAUSE = sa.select(pauses).where(pauses.c.project == sa.bindparam("project"))
+INSERT_PAUSE = sa.insert(pauses)
+DELETE_PAUSE = sa.delete(pauses).where(_found_by(pauses, ("project",)))
+INSERT_REQUEST = sa.insert(requests)
+OPEN_REQUESTS = (
+    sa.select(requests)
+    .where(requests.c.project == sa.bindparam("project"), requests.c.closed_at.is_(None))
+    .order_by(requests.c.asked_at, requests.c.id)
+)
+CLOSE_REQUEST = (
+    sa.update(requests)
+    .where(
+        requests.c.id == sa.bindparam(_KEY + "id", type_=requests.c.id.type),
+        requests.c.closed_at.is_(None),
+    )
+    .values(closed_at=sa.bindparam("closed_at", type_=requests.c.closed_at.type))
+)
+
 _newest = (
     sa.select(tick_journal.c.project, sa.func.max(tick_journal.c.number).label("number"))
     .group_by(tick_journal.c.project)
@@ -104,3 +170,17 @@ def episodes_of_room(project: str, name_or_sid: str, limit: int) -> sa.Select[An
         .order_by(episodes.c.first_orphaned_at.desc(), episodes.c.id)
         .limit(limit)
     )
+
+
+def audit_entries(
+    *, project: str | None = None, room: str | None = None, intent: str | None = None, limit: int
+) -> sa.Select[Any]:
+    """The newest entries of the audit, newest first; of one project, room (name or SID) or attempt."""
+    statement = sa.select(audit).order_by(audit.c.number.desc()).limit(limit)
+    if project is not None:
+        statement = statement.where(audit.c.project == project)
+    if room is not None:
+        statement = statement.where(sa.or_(audit.c.room_name == room, audit.c.room_sid == room))
+    if intent is not None:
+        statement = statement.where(audit.c.intent == intent)
+    return statement

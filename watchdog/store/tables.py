@@ -162,6 +162,8 @@ tick_journal = sa.Table(
     sa.Column("probed", sa.Text, nullable=False),
     sa.Column("verdicts", sa.Text, nullable=False),
     sa.Column("exported", sa.Text, nullable=False),
+    # What only the daemon knows of its gates, for the commands beside it; older records have none.
+    sa.Column("gates", sa.Text),
 )
 
 closed_spend = sa.Table(
@@ -173,3 +175,51 @@ closed_spend = sa.Table(
     sa.Column("high", Usd, nullable=False),
     sa.Column("unverified", Usd, nullable=False),
 )
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("project", CleanText, nullable=False),
+    sa.Column("kind", CleanText, nullable=False),
+    sa.Column("actor", CleanText, nullable=False),
+    sa.Column("room_name", CleanText, nullable=False),
+    sa.Column("room_sid", CleanText, nullable=False),
+    sa.Column("episode", CleanText, nullable=False),
+    sa.Column("policy", CleanText, nullable=False),
+    sa.Column("intent", CleanText, nullable=False),
+    sa.Column("outcome", CleanText),
+    sa.Column("why", CleanText, nullable=False),
+    sa.Column("details", sa.Text, nullable=False),  # JSON
+    sa.Index(None, "project", "kind", "at"),
+    sa.Index(None, "project", "room_name"),
+    sa.Index(None, "intent"),
+    sa.Index(None, "episode"),
+)
+"""What was decided and done, line by line: rows are added, and never changed."""
+
+pauses = sa.Table(
+    "pauses",
+    metadata,
+    sa.Column("project", CleanText, primary_key=True),
+    sa.Column("since", Utc, nullable=False),
+    sa.Column("actor", CleanText, nullable=False),
+    sa.Column("reason", CleanText, nullable=False),
+)
+"""The projects in which nothing is deleted for now."""
+
+requests = sa.Table(
+    "requests",
+    metadata,
+    sa.Column("id", CleanText, primary_key=True),
+    sa.Column("project", CleanText, nullable=False),
+    sa.Column("room_name", CleanText, nullable=False),
+    sa.Column("room_sid", CleanText, nullable=False),
+    sa.Column("actor", CleanText, nullable=False),
+    sa.Column("reason", CleanText, nullable=False),
+    sa.Column("asked_at", Utc, nullable=False),
+    sa.Column("closed_at", Utc),  # answered in the audit, or withdrawn
+    sa.Index(None, "project", "closed_at"),
+)
+"""Deletions by hand that the running daemon is to carry out."""

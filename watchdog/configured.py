@@ -1,0 +1,88 @@
+"""What the configuration means, in the words of the parts that it configures."""
+
+from datetime import UTC, datetime
+
+from watchdog.core.budget import TokenBucket
+from watchdog.core.classify import DetectionRules
+from watchdog.core.clock import Clock
+from watchdog.core.gates import ALWAYS, Safeguards
+from watchdog.core.policy import Action, Match, Policy, built_in_policies, ordered
+from watchdog.core.pricing import PROFILES, Tariff, default_profile, resolve_tariff
+from watchdog.prices.book import load_book
+from watchdog.rooms.gateway import LiveKitGateway, RequestObserver, is_cloud
+from watchdog.settings import PolicySettings, Settings
+from watchdog.settings import Project as ProjectSettings
+
+
+def tariff_of(settings: Settings, project: ProjectSettings) -> Tariff:
+    """What the agents of a project cost. Raises ConfigurationError for a price book that is wrong."""
+    book = load_book(settings.prices.book)
+    name = settings.prices.profile
+    profile = PROFILES[name] if name else default_profile(url_is_cloud=is_cloud(project.url))
+    return resolve_tariff(book, profile, settings.prices.plan, datetime.now(UTC).date())
+
+
+def safeguards_of(settings: Settings, project: ProjectSettings) -> Safeguards:
+    """What may be deleted in a project, and what never is."""
+    given = settings.protect.recordings
+    for_ever = ALWAYS if given is True else 0.0
+    recordings = for_ever if isinstance(given, bool) else given.total_seconds()
+    return Safeguards(
+        mode=settings.mode_of(project),
+        protected=settings.protect.rooms,
+        allowed=settings.allowlist.rooms,
+        recordings=recordings,
+        simulations=settings.protect.simulations,
+        per_tick=settings.limits.max_deletions_per_tick,
+        per_hour=settings.limits.max_deletions_per_hour,
+        confirmations=settings.limits.confirmations,
+    )
+
+
+def rules_of(settings: Settings) -> DetectionRules:
+    """What the operator adds to LiveKit's own marks of an agent."""
+    detection = settings.detection
+    return DetectionRules(detection.agent_identities, frozenset(detection.not_persons))
+
+
+def policies_of(settings: Settings) -> tuple[Policy, ...]:
+    """Every policy in the order of the walk: the built-in ones around those of the configuration."""
+    before, after = built_in_policies(settings.poll_interval.total_seconds())
+    return ordered(before, (_policy(given) for given in settings.policies), after)
+
+
+def _policy(given: PolicySettings) -> Policy:
+    limit = given.hard_limit
+    return Policy(
+        name=given.name,
+        match=Match(
+            rooms=given.match.rooms,
+            agents=given.match.agents,
+            person_seen=given.match.person_seen,
+            last_person_kinds=frozenset(given.match.last_person_kinds),
+        ),
+        grace=given.grace.total_seconds(),
+        respect_room_timeouts=given.respect_room_timeouts,
+        hard_limit=None if limit is None else limit.total_seconds(),
+        max_spend=given.max_spend,
+        action=Action(given.action),
+    )
+
+
+def gateway_of(
+    settings: Settings,
+    project: ProjectSettings,
+    clock: Clock,
+    observe: RequestObserver = lambda *_: None,
+    bucket: TokenBucket | None = None,
+) -> LiveKitGateway:
+    """The gateway to one project's server. Must be called inside a running event loop."""
+    return LiveKitGateway.connect(
+        project.url,
+        project.api_key.get_secret_value(),
+        project.api_secret.get_secret_value(),
+        clock=clock,
+        bucket=bucket or TokenBucket(settings.detection.requests_per_minute),
+        observe=observe,
+        hold_key=settings.protect.hold_key,
+    )

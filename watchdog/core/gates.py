@@ -1,0 +1,335 @@
+"""The gates: every condition that must hold before a room is deleted (SAFETY D).
+
+Each gate is one small pure function with a name; it answers whether it lets the room pass, and a sentence.
+None, in place of yes or no, means that whoever asks cannot know: a command beside the daemon, say. Only
+yes is yes.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+
+from watchdog.core.arming import ARMING_SECONDS, LEAST_CONFIRMATIONS, Arming
+from watchdog.core.deletion import Mode
+from watchdog.core.hold import FOR_EVER
+from watchdog.core.policy import Action, Ruling
+from watchdog.core.warmup import WARM_SECONDS, WARM_TICKS
+
+Answer = tuple[bool | None, str]
+
+ALWAYS = float("inf")
+JUMP_SECONDS = 60.0
+"""So long after our clock was set nothing is deleted, by hand neither."""
+
+
+@dataclass(frozen=True, slots=True)
+class Safeguards:
+    """What the operator has configured about deleting in one project.
+
+    `protected` and `allowed` are globs over room names. `recordings` is for how many seconds of an
+    episode a running recording protects its room: 0 never, `ALWAYS` always.
+    """
+
+    mode: Mode = Mode.OBSERVE
+    protected: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+    recordings: float = 3600.0
+    simulations: bool = True
+    per_tick: int = 10
+    per_hour: int = 60
+    confirmations: int = LEAST_CONFIRMATIONS
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectState:
+    """What holds for every room of a project at one moment; None is not known.
+
+    `paused` says by whom and why, empty where it is not. `since_jump` is seconds since our clock was
+    set. `waiting` counts the rooms that every gate but the arming lets pass, `recent` the deletions
+    of the last hour.
+    """
+
+    safeguards: Safeguards
+    paused: str | None = None
+    good_ticks: int | None = None
+    warm_seconds: float | None = None
+    since_jump: float | None = None
+    locked: bool | None = None
+    unwritten: str | None = None
+    waiting: int | None = None
+    recent: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoomCase:
+    """One room with an open episode, as the gates see it; None is not known. Ages are watched seconds."""
+
+    room_name: str
+    now: datetime
+    orphaned: bool | None
+    why_orphaned: str
+    ruling: Ruling | None
+    age: float
+    recording: bool | None = None
+    simulated: bool | None = None
+    hold_known: bool = False
+    held_until: datetime | None = None
+    stranded: bool = False
+    pending: str | None = None
+    """What an earlier attempt still waits for; empty where there is none."""
+    cooldown: float | None = None
+    why_cooldown: str = ""
+    arming_known: bool = False
+    arming: Arming | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What one gate says of one room. `waived`: it was not asked, since an operator answers for it."""
+
+    gate: str
+    passes: bool | None
+    why: str
+    waived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One condition. `of_project`: it holds for all rooms of a project alike."""
+
+    name: str
+    ask: Callable[[ProjectState, RoomCase], Answer]
+    of_project: bool = False
+
+
+def _orphaned(_: ProjectState, room: RoomCase) -> Answer:
+    return room.orphaned, room.why_orphaned
+
+
+def _mode(project: ProjectState, _: RoomCase) -> Answer:
+    mode = project.safeguards.mode
+    if mode is Mode.OBSERVE:
+        return False, "mode observe deletes nothing"
+    return True, f"mode {mode} may delete"
+
+
+def _paused(project: ProjectState, _: RoomCase) -> Answer:
+    if project.paused is None:
+        return None, "whether it is paused is not known"
+    return not project.paused, project.paused or "nobody has paused it"
+
+
+def _protected(project: ProjectState, room: RoomCase) -> Answer:
+    found = matching(project.safeguards.protected, room.room_name)
+    if found is not None:
+        return False, f"{found!r} is on the protect list"
+    return True, "not on the protect list"
+
+
+def _recording(project: ProjectState, room: RoomCase) -> Answer:
+    limit = project.safeguards.recordings
+    if not limit or room.recording is False:
+        return True, "recordings do not protect" if not limit else "no recording runs"
+    if room.age >= limit:
+        return True, f"a recording protects for the first {limit:g} s of an episode"
+    if room.recording is None:
+        return None, "whether a recording runs is not known"
+    return False, "a recording runs" + ("" if limit == ALWAYS else f", for up to {limit:g} s")
+
+
+def _simulation(project: ProjectState, room: RoomCase) -> Answer:
+    if not project.safeguards.simulations or room.simulated is False:
+        return True, "no simulated participant"
+    if room.simulated is None:
+        return None, "whether a participant is simulated is not known"
+    return False, "a simulated participant is, or was, in it"
+
+
+def _hold(_: ProjectState, room: RoomCase) -> Answer:
+    if not room.hold_known:
+        return None, "the room's metadata is not known"
+    if room.held_until is None:
+        return True, "its metadata holds nothing"
+    if room.held_until <= room.now:
+        return True, f"its hold ended at {room.held_until:%Y-%m-%d %H:%M:%S%z}"
+    if room.held_until == FOR_EVER:
+        return False, "its metadata holds it until somebody takes the hold away"
+    return False, f"its metadata holds it until {room.held_until:%Y-%m-%d %H:%M:%S%z}"
+
+
+def _allow_list(project: ProjectState, room: RoomCase) -> Answer:
+    if project.safeguards.mode is not Mode.ALLOWLIST:
+        return True, f"mode {project.safeguards.mode} asks for no list"
+    found = matching(project.safeguards.allowed, room.room_name)
+    if found is None:
+        return False, "not on the deletion allow-list"
+    return True, f"{found!r} is on the deletion allow-list"
+
+
+def _action(_: ProjectState, room: RoomCase) -> Answer:
+    if room.ruling is None:
+        return None, "which policy speaks for it is not known"
+    policy = room.ruling.policy
+    return policy.action is Action.DELETE, f"policy {policy.name} asks to {policy.action}"
+
+
+def _due(_: ProjectState, room: RoomCase) -> Answer:
+    if room.ruling is None:
+        return None, "when it is due is not known"
+    due = room.ruling.due_age
+    said = f"due at {due:.0f} s ({room.ruling.why_due}), alone for {room.age:.0f} s"
+    return room.ruling.is_due(room.age), said
+
+
+def _reachable(_: ProjectState, room: RoomCase) -> Answer:
+    if room.stranded:
+        return (
+            False,
+            "its node does not answer: nothing runs there, and deleting it could start it anew",
+        )
+    return True, "its node answers, as far as is known"
+
+
+def _warmed_up(project: ProjectState, _: RoomCase) -> Answer:
+    ticks, seconds = project.good_ticks, project.warm_seconds
+    if ticks is None or seconds is None:
+        return None, "how long the daemon has been watching is not known"
+    said = f"{ticks} good ticks of {WARM_TICKS} and {seconds:.0f} s of {WARM_SECONDS:.0f} without a break"
+    return ticks >= WARM_TICKS and seconds >= WARM_SECONDS, said
+
+
+def _clock_jump(project: ProjectState, _: RoomCase) -> Answer:
+    if project.since_jump is None:
+        return None, "whether the clock was set is not known"
+    if project.since_jump < JUMP_SECONDS:
+        return False, f"this machine's clock was set {project.since_jump:.0f} s ago"
+    return True, "this machine's clock was not set"
+
+
+def _lock(project: ProjectState, _: RoomCase) -> Answer:
+    if project.locked is None:
+        return None, "whether a run holds the database's lock is not known"
+    return project.locked, (
+        "a run holds the database's lock" if project.locked else "no run holds the database's lock"
+    )
+
+
+def _durable(project: ProjectState, _: RoomCase) -> Answer:
+    if project.unwritten is None:
+        return None, "whether everything is written is not known"
+    return not project.unwritten, project.unwritten or "what was done before is written"
+
+
+def _settled(_: ProjectState, room: RoomCase) -> Answer:
+    if room.pending is None:
+        return None, "whether an earlier attempt is settled is not known"
+    return not room.pending, room.pending or "no earlier attempt is open"
+
+
+def _cooldown(_: ProjectState, room: RoomCase) -> Answer:
+    if room.cooldown is None:
+        return None, "whether its name cools down is not known"
+    if room.cooldown > 0:
+        return False, f"left alone for {room.cooldown:.0f} s more: {room.why_cooldown}"
+    return True, "no room of this name was deleted lately"
+
+
+def _limits(project: ProjectState, _: RoomCase) -> Answer:
+    waiting, recent = project.waiting, project.recent
+    if waiting is None or recent is None:
+        return None, "how many rooms wait is not known"
+    given = project.safeguards
+    if waiting > given.per_tick:
+        return (
+            False,
+            f"{waiting} rooms wait, more than the {given.per_tick} of one tick: none is deleted",
+        )
+    if waiting > given.per_hour - recent:
+        return False, (
+            f"{waiting} rooms wait and {recent} were deleted in the last hour, "
+            f"more than {given.per_hour}: none is deleted"
+        )
+    return True, f"{waiting} rooms wait, {recent} were deleted in the last hour"
+
+
+def _armed(project: ProjectState, room: RoomCase) -> Answer:
+    wanted = project.safeguards.confirmations
+    if not room.arming_known:
+        return None, "how often it was confirmed is not known"
+    arming = room.arming
+    if arming is None:
+        return False, "not confirmed yet: it is looked at again once every other gate lets it pass"
+    said = (
+        f"{arming.looks} looks of {wanted} since it became due, {arming.span:.0f} s of "
+        f"{ARMING_SECONDS:.0f} apart"
+    )
+    return arming.is_armed(wanted), said
+
+
+_ANY_ROOM = RoomCase("", datetime.min.replace(tzinfo=UTC), None, "", None, 0.0)
+
+ARMED, LIMITS, MODE, RECHECK = "armed", "limits", "mode", "recheck"
+
+GATES: tuple[Gate, ...] = (
+    Gate("orphaned", _orphaned),
+    Gate(MODE, _mode, of_project=True),
+    Gate("paused", _paused, of_project=True),
+    Gate("protected", _protected),
+    Gate("recording", _recording),
+    Gate("simulation", _simulation),
+    Gate("hold", _hold),
+    Gate("allow_list", _allow_list),
+    Gate("action", _action),
+    Gate("due", _due),
+    Gate("warmed_up", _warmed_up, of_project=True),
+    Gate("clock_jump", _clock_jump, of_project=True),
+    Gate("reachable", _reachable),
+    Gate("settled", _settled),
+    Gate("cooldown", _cooldown),
+    Gate("lock", _lock, of_project=True),
+    Gate("durable", _durable, of_project=True),
+    Gate(LIMITS, _limits, of_project=True),
+    Gate(ARMED, _armed),
+)
+"""In the order in which they are told. The last look of all, `recheck`, is taken as the request is made."""
+
+PROTECTIONS = frozenset({"protected", "recording", "simulation", "hold"})
+"""What the last look evaluates afresh."""
+
+WAIVED_BY_HAND = frozenset(
+    {MODE, "paused", "allow_list", "action", "due", "warmed_up", "reachable", "cooldown", LIMITS}
+)
+"""What an operator who deletes by hand answers for instead; nothing else can be waived."""
+
+WAITED_FOR = frozenset({LIMITS, ARMED})
+"""The gates that every other one comes before: only what these alone hold back is waiting."""
+
+
+def matching(globs: Iterable[str], room_name: str) -> str | None:
+    """The first glob that matches the name."""
+    return next((glob for glob in globs if fnmatchcase(room_name, glob)), None)
+
+
+def words(
+    project: ProjectState, room: RoomCase, *, waived: frozenset[str] = frozenset()
+) -> tuple[Word, ...]:
+    """What every gate says of this room."""
+    return tuple(_word(gate, project, room, waived) for gate in GATES)
+
+
+def _word(gate: Gate, project: ProjectState, room: RoomCase, waived: frozenset[str]) -> Word:
+    passes, why = gate.ask(project, room)
+    if gate.name in waived and not passes:
+        return Word(gate.name, True, f"waived by hand: {why}", waived=True)
+    return Word(gate.name, passes, why)
+
+
+def holding(words: Iterable[Word], *, but: frozenset[str] = frozenset()) -> tuple[Word, ...]:
+    """The gates that do not let the room pass, leaving out those named."""
+    return tuple(w for w in words if w.passes is not True and w.gate not in but)
+
+
+def project_words(project: ProjectState) -> tuple[Word, ...]:
+    """What the gates of a whole project say; they look at no room."""
+    return tuple(_word(gate, project, _ANY_ROOM, frozenset()) for gate in GATES if gate.of_project)

@@ -1,0 +1,368 @@
+"""Deleting: what was planned is written down, looked at once more, asked for, and verified.
+
+Intent before the request, outcome after it, both on disk. Whatever goes wrong leaves the room alone; a
+second try is a later tick, with every gate asked anew.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from watchdog.core.budget import TokenBucket
+from watchdog.core.cooldown import Cooldowns
+from watchdog.core.deletion import (
+    BY_POLICY,
+    AuditEntry,
+    AuditKind,
+    Control,
+    DeletionRequest,
+    Outcome,
+)
+from watchdog.core.errors import RoomServiceError, StoreError
+from watchdog.core.gatenotes import GateNotes
+from watchdog.core.gates import ALWAYS, PROTECTIONS, ProjectState, Safeguards, Word, words
+from watchdog.core.model import Episode, Look, RoomSnapshot, Verdict
+from watchdog.core.policy import Ruling
+from watchdog.core.report import Change, ChangeKind
+from watchdog.core.rooms import RoomBook
+from watchdog.core.steady import SteadyClock
+from watchdog.core.warmup import WarmUp
+from watchdog.daemon.attempts import Attempt, Attempts, after
+from watchdog.daemon.plan import Cases, Plan, Planner, Target, seen
+from watchdog.daemon.ports import Audit, Controls, Lease, RoomService
+from watchdog.daemon.recheck import REQUESTS, Finding, Recheck, delete_if_still_alone
+from watchdog.daemon.requests import Requests
+
+ENFORCING_SECONDS = 15.0
+"""A tick begins no attempt after so long; one under way has the deadlines of its requests."""
+DISAGREEMENTS = 3
+"""So many last looks with an unexplained count make a suspect of a room."""
+COUNT_DISAGREES = "count_disagrees"
+
+
+@dataclass(frozen=True, slots=True)
+class Powers:
+    """What a project needs to delete, besides what it needs to watch."""
+
+    audit: Audit
+    controls: Controls
+    lease: Lease
+    new_intent: Callable[[], str]
+
+
+class Enforcer:
+    """Everything about deleting that one project keeps between ticks."""
+
+    def __init__(
+        self,
+        project: str,
+        safeguards: Safeguards,
+        powers: Powers,
+        *,
+        book: RoomBook,
+        service: RoomService,
+        clock: SteadyClock,
+        bucket: TokenBucket,
+        note_look: Callable[[Look], None],
+    ) -> None:
+        self.safeguards = safeguards
+        self._project = project
+        self._powers = powers
+        self._book = book
+        self._service = service
+        self._clock = clock
+        self._bucket = bucket
+        self._note_look = note_look
+        self._cooldowns = Cooldowns()
+        self._attempts = Attempts(book, clock.now)
+        self._cases = Cases(book, self._attempts, self._cooldowns)
+        self._planner = Planner(self._cases)
+        self._requests = Requests(book, clock)
+        self._warm = WarmUp(clock.monotonic())
+        self._jumped: float | None = None
+        self._control: Control | None = None
+        self._unwritten: list[AuditEntry] = []
+        self._disagreed: Counter[str] = Counter()
+        self._outcomes: list[AuditEntry] = []
+        self._changes: list[Change] = []
+        self.close_reason = self._attempts.close_reason
+        self.plan = Plan(ProjectState(safeguards))
+
+    # ---- what happens around it -------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """Take up what an earlier run left: open intents are verified, never repeated. Raises StoreError."""
+        now, mono = self._clock.now(), self._clock.monotonic()
+        memory = await self._powers.audit.load(self._project, now)
+        self._planner.told = set(memory.told)
+        self._cooldowns.remember(memory.deletions, now, mono)
+        for intent, answer in memory.open_intents:
+            self._attempts.begin(intent, answer, mono)
+            self._requests.done(intent.intent)
+
+    def clock_set(self, mono: float) -> None:
+        """Our machine's clock was set: nothing that was seen before counts."""
+        self._jumped = mono
+        self._warm.begin_anew(mono)
+
+    def good_tick(self, mono: float, longest_gap: float) -> None:
+        """A tick was good at `mono`."""
+        self._warm.good_tick(mono, longest_gap)
+
+    def reserve(self, mono: float) -> int:
+        """How many requests must be left for rooms that may be deleted in this tick (SAFETY F)."""
+        return REQUESTS * min(self._book.armed_by(mono), self.safeguards.per_tick)
+
+    def take_changes(self) -> tuple[Change, ...]:
+        """What happened since this was last asked."""
+        changes, self._changes = tuple(self._changes), []
+        return changes
+
+    def take_outcomes(self) -> tuple[AuditEntry, ...]:
+        """The outcomes that were settled, and are on disk, since this was last asked."""
+        outcomes, self._outcomes = tuple(self._outcomes), []
+        return outcomes
+
+    def suspects(self) -> dict[str, int]:
+        """How many rooms are suspect, by reason."""
+        counted = sum(n >= DISAGREEMENTS for n in self._disagreed.values())
+        return {COUNT_DISAGREES: counted}
+
+    def notes(self) -> GateNotes:
+        """What only this process knows, for the commands beside it."""
+        armed = {}
+        for sid in self._book.looks.being_armed:
+            room = self._book.rooms[sid]
+            if room.arming is not None and room.episode is not None:
+                armed[room.episode.id] = room.arming
+        return GateNotes.of(self.plan.state, armed, self.plan.simulated)
+
+    # ---- plan -------------------------------------------------------------------------------------
+
+    async def prepare(
+        self, episodes: Iterable[Episode], rulings: Mapping[str, Ruling], watched: float
+    ) -> Plan:
+        """After the looks of a good tick: settle what can be settled, and ask the gates."""
+        now, mono = self._clock.now(), self._clock.monotonic()
+        self._disagreed = Counter(
+            {sid: n for sid, n in self._disagreed.items() if sid in self._book.rooms}
+        )
+        await self._read_control()
+        for attempt, outcome in self._attempts.settle(mono):
+            self._note_settled(attempt, outcome, mono)
+        requests = self._control.requests if self._control else ()
+        for request, became, why in self._requests.take(requests):
+            self._unwritten.append(self._answer(request, became, why, now))
+        with suppress(StoreError):  # the gate `durable` holds, and the tick's own commit says why
+            await self._write_down()
+        self.plan = self._planner.plan(
+            episodes,
+            rulings,
+            self._requests.by_sid,
+            self._state(mono),
+            watched=watched,
+            now=now,
+            mono=mono,
+        )
+        refused = self._requests.refused(self.plan.words, {e.id: e.room_sid for e in episodes})
+        self._unwritten += [self._answer(r, Outcome.ABORTED, why, now) for r, why in refused]
+        return self.plan
+
+    async def _read_control(self) -> None:
+        try:
+            self._control = await self._powers.controls.read(self._project)
+        except StoreError:
+            self._control = None
+
+    def _state(self, mono: float) -> ProjectState:
+        if self._control is None:
+            paused = "the database does not say whether it is paused"
+        else:
+            paused = self._control.pause.sentence if self._control.pause else ""
+        return ProjectState(
+            safeguards=self.safeguards,
+            paused=paused,
+            good_ticks=self._warm.ticks,
+            warm_seconds=self._warm.seconds(mono),
+            since_jump=ALWAYS if self._jumped is None else mono - self._jumped,
+            locked=self._powers.lease.held(),
+            unwritten="an outcome could not be written yet" if self._unwritten else "",
+            recent=self._cooldowns.in_the_last_hour(mono),
+        )
+
+    # ---- act --------------------------------------------------------------------------------------
+
+    async def act(self) -> RoomServiceError | None:
+        """Carry out the plan, the oldest rooms first; returns an error that the next ticks must heed.
+
+        Raises StoreError where the database fails: then nothing more is done.
+        """
+        await self._write_down()
+        await self._tell_would_be()
+        until = self._clock.monotonic() + ENFORCING_SECONDS
+        for target in self.plan.ready:
+            mono = self._clock.monotonic()
+            if mono > until or self._bucket.available(mono) < REQUESTS:
+                break
+            await self._read_control()
+            paused = self._control is None or self._control.pause is not None
+            if (paused and target.request is None) or not self._powers.lease.held():
+                break
+            if target.request and not self._requests.still_open(target.request, self._control):
+                continue
+            finding = await self._attempt(target)
+            if finding.error is not None:
+                return finding.error
+        return None
+
+    async def _tell_would_be(self) -> None:
+        entries = [
+            self._entry(target, AuditKind.OUTCOME, intent="", outcome=Outcome.WOULD_DELETE)
+            for target in self.plan.would_be
+        ]
+        await self._powers.audit.append(entries)
+        for target, entry in zip(self.plan.would_be, entries, strict=True):
+            self._planner.told.add(target.episode.id)
+            self._outcomes.append(entry)
+            self._book.disarm(target.episode.room_sid)
+            why = f"all but mode observe allowed it, under policy {entry.policy}"
+            self._tell(ChangeKind.WOULD_DELETE, target.episode, why)
+
+    async def _attempt(self, target: Target) -> Finding:
+        """One room: intent, last look, request, answer."""
+        sid = target.episode.room_sid
+        key = target.request.id if target.request else self._powers.new_intent()
+        intent = self._entry(target, AuditKind.INTENT, intent=key, outcome=None)
+        await self._powers.audit.append([intent])
+        finding = await self._look_and_delete(target)
+        mono = self._clock.monotonic()
+        # Any second try needs looks of its own.
+        self._book.disarm(sid)
+        if finding.look is not None:
+            self._note_look(finding.look)
+        sent = finding.outcome in (Outcome.DELETED, Outcome.UNKNOWN)
+        kind = AuditKind.ANSWER if sent else AuditKind.OUTCOME
+        if sent:
+            self._attempts.begin(intent, finding.outcome, mono)
+            self._tell(ChangeKind.DELETION_SENT, target.episode, finding.why)
+        else:
+            self._tell(ChangeKind.NOT_DELETED, target.episode, f"{finding.outcome}: {finding.why}")
+        self._note_finding(intent, finding, mono)
+        self._unwritten.append(after(intent, kind, finding.outcome, finding.why, self._clock.now()))
+        if target.request:
+            self._requests.done(target.request.id)
+        await self._write_down()
+        return finding
+
+    async def _look_and_delete(self, target: Target) -> Finding:
+        room = self._book.rooms[target.episode.room_sid]
+        case = self._cases.of(
+            target.episode, target.ruling, target.age, self._clock.now(), self._clock.monotonic()
+        )
+        state = self.plan.state
+
+        def protected(snapshot: RoomSnapshot, verdict: Verdict | None) -> Word | None:
+            said = words(state, seen(case, room, snapshot, verdict))
+            return next((w for w in said if w.gate in PROTECTIONS and not w.passes), None)
+
+        def still_allowed() -> str:
+            return "" if self._powers.lease.held() else "the database's lock is not held any more"
+
+        recheck = Recheck(
+            room.snapshot,
+            explained=lambda verdict: self._book.explained_by(room, verdict),
+            protected=protected,
+            still_allowed=still_allowed,
+        )
+        return await delete_if_still_alone(self._service, self._clock, self._book.rules, recheck)
+
+    # ---- afterwards -------------------------------------------------------------------------------
+
+    def _note_finding(self, intent: AuditEntry, finding: Finding, mono: float) -> None:
+        """What an attempt means for the next ones."""
+        name, sid = intent.room_name, intent.room_sid
+        if finding.outcome is Outcome.DELETED:
+            self._cooldowns.note(intent, mono)
+        elif finding.outcome is Outcome.UNKNOWN:
+            self._cooldowns.not_deleted(name, mono, "the last request had no answer")
+        elif finding.outcome is Outcome.FAILED:
+            self._cooldowns.not_deleted(name, mono, "the server refused the last request")
+        if finding.counted:
+            self._disagreed[sid] += 1
+            if self._disagreed[sid] >= DISAGREEMENTS:
+                why = f"{COUNT_DISAGREES}: {finding.why}"
+                self._cooldowns.not_deleted(name, mono, why)
+        elif finding.look is not None:
+            self._disagreed.pop(sid, None)
+
+    def _note_settled(self, attempt: Attempt, entry: AuditEntry, mono: float) -> None:
+        self._unwritten.append(entry)
+        if entry.outcome is Outcome.DELETED:
+            if attempt.answer is not Outcome.DELETED:  # else it was noted when the server said yes
+                self._cooldowns.note(entry, mono)
+            return
+        if attempt.answer is not None:
+            self._cooldowns.not_deleted(entry.room_name, mono, entry.why)
+        room = self._book.rooms.get(entry.room_sid)
+        if room is not None and room.episode is not None:
+            self._tell(ChangeKind.NOT_DELETED, room.episode, f"{entry.outcome}: {entry.why}")
+
+    async def _write_down(self) -> None:
+        """Write what is not on disk yet; what cannot be written is kept, and nothing is begun meanwhile."""
+        if not self._unwritten:
+            return
+        await self._powers.audit.append(self._unwritten)
+        settled = [e for e in self._unwritten if e.kind is AuditKind.OUTCOME]
+        self._outcomes += settled
+        self._unwritten = []
+
+    def _tell(self, kind: ChangeKind, episode: Episode, detail: str) -> None:
+        self._changes.append(Change(kind, episode, detail))
+
+    def _entry(
+        self, target: Target, kind: AuditKind, *, intent: str, outcome: Outcome | None
+    ) -> AuditEntry:
+        episode, ruling, request = target.episode, target.ruling, target.request
+        return AuditEntry(
+            at=self._clock.now(),
+            project=self._project,
+            kind=kind,
+            actor=request.actor if request else BY_POLICY,
+            room_name=episode.room_name,
+            room_sid=episode.room_sid,
+            episode=episode.id,
+            policy=ruling.policy.name if ruling else "",
+            intent=intent,
+            outcome=outcome,
+            why=request.reason if request else (ruling.why_due if ruling else ""),
+            details={
+                "age_seconds": round(target.age, 3),
+                "due_age_seconds": _finite(ruling.due_age) if ruling else None,
+                "person_seen": episode.person_seen,
+                "first_orphaned_at": episode.bounds.first_orphaned_at.isoformat(),
+                "agents": [span.agent_name for span in episode.present_agents],
+                "gates": {word.gate: word.why for word in target.words},
+                "waived": [word.gate for word in target.words if word.waived],
+            },
+        )
+
+    def _answer(
+        self, request: DeletionRequest, outcome: Outcome, why: str, at: datetime
+    ) -> AuditEntry:
+        return AuditEntry(
+            at=at,
+            project=self._project,
+            kind=AuditKind.OUTCOME,
+            actor=request.actor,
+            room_name=request.room_name,
+            room_sid=request.room_sid,
+            intent=request.id,
+            outcome=outcome,
+            why=why,
+        )
+
+
+def _finite(seconds: float) -> float | None:
+    return None if seconds == ALWAYS else round(seconds, 3)

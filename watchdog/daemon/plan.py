@@ -1,0 +1,195 @@
+"""Which rooms may be deleted now: every gate asked about every room that is due (SAFETY D).
+
+Nothing is done here but to arm and disarm: looks confirm what is planned before it is carried out.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from watchdog.core.cooldown import Cooldowns
+from watchdog.core.deletion import DeletionRequest, Mode
+from watchdog.core.gates import (
+    ARMED,
+    MODE,
+    WAITED_FOR,
+    WAIVED_BY_HAND,
+    ProjectState,
+    RoomCase,
+    Word,
+    holding,
+    project_words,
+    words,
+)
+from watchdog.core.model import Episode, Role, RoomSnapshot, Verdict, VerdictState
+from watchdog.core.policy import Action, Ruling
+from watchdog.core.rooms import RoomBook, RoomState
+from watchdog.daemon.attempts import Attempts
+
+MISSING = "not in the newest list; others must agree before the episode ends"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A room that every gate lets pass, and by whose will it goes: a policy's, or an operator's request."""
+
+    episode: Episode
+    ruling: Ruling | None
+    age: float
+    words: tuple[Word, ...]
+    request: DeletionRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the gates say in one tick.
+
+    `words` are by episode, of the rooms that are due. `ready` are to be deleted now, `would_be` would
+    be but for mode observe; both the oldest first.
+    """
+
+    state: ProjectState
+    words: Mapping[str, tuple[Word, ...]] = field(default_factory=dict)
+    ready: tuple[Target, ...] = ()
+    would_be: tuple[Target, ...] = ()
+    simulated: tuple[str, ...] = ()
+    """The episodes of due rooms that a simulated participant is, or was, in."""
+
+    def holds(self) -> dict[str, bool]:
+        """By gate, whether it holds: one of the project's at all, one of a room's for a room that is due."""
+        gates: dict[str, bool] = {}
+        for said in (project_words(self.state), *self.words.values()):
+            for word in said:
+                gates[word.gate] = gates.get(word.gate, False) or word.passes is not True
+        return gates
+
+
+@dataclass(slots=True)
+class Cases:
+    """Puts together what the gates ask about a room, out of what the daemon knows."""
+
+    book: RoomBook
+    attempts: Attempts
+    cooldowns: Cooldowns
+
+    def of(
+        self, episode: Episode, ruling: Ruling | None, age: float, now: datetime, mono: float
+    ) -> RoomCase:
+        """One room at this moment."""
+        room = self.book.rooms[episode.room_sid]
+        missing = self.book.is_missing(episode.room_sid)
+        left, why = self.cooldowns.left(episode.room_name, mono)
+        case = RoomCase(
+            room_name=episode.room_name,
+            now=now,
+            orphaned=room.state is VerdictState.ORPHANED and not missing,
+            why_orphaned=MISSING if missing else room.reason,
+            ruling=ruling,
+            age=age,
+            stranded=episode.stranded_since is not None,
+            pending=self.attempts.waits_for(episode.room_sid),
+            cooldown=left,
+            why_cooldown=why,
+            arming_known=True,
+            arming=room.arming,
+        )
+        return seen(case, room, room.snapshot)
+
+
+def seen(
+    case: RoomCase, room: RoomState, snapshot: RoomSnapshot, verdict: Verdict | None = None
+) -> RoomCase:
+    """The case with what a snapshot, and a look where there is one, say of the room's protection."""
+    recorded, simulated = room.recorder_there, room.simulated_seen
+    if verdict is not None:
+        recorded = bool(verdict.of_role(Role.RECORDER))
+        simulated |= any(a.participant.simulated for a in verdict.assessments)
+    return replace(
+        case,
+        recording=snapshot.active_recording or recorded,
+        simulated=simulated,
+        hold_known=True,
+        held_until=snapshot.held_until,
+    )
+
+
+@dataclass(slots=True)
+class Planner:
+    """Asks the gates, and sees to it that what may be deleted is armed, and nothing else."""
+
+    cases: Cases
+    told: set[str] = field(default_factory=set)
+    """The episodes of which it was said that they would have been deleted."""
+
+    def plan(
+        self,
+        episodes: Iterable[Episode],
+        rulings: Mapping[str, Ruling],
+        requests: Mapping[str, DeletionRequest],
+        state: ProjectState,
+        *,
+        watched: float,
+        now: datetime,
+        mono: float,
+    ) -> Plan:
+        """Every due room and what the gates say. `requests` are by SID; `watched` is the watched clock."""
+        due: list[tuple[Target, RoomCase]] = []
+        for episode in sorted(episodes, key=lambda e: e.watched_at_open):
+            ruling, age = rulings.get(episode.id), max(0.0, watched - episode.watched_at_open)
+            request = requests.get(episode.room_sid)
+            if request is not None or (ruling is not None and _is_due(ruling, age)):
+                case = self.cases.of(episode, ruling, age, now, mono)
+                due.append((Target(episode, ruling, age, (), request), case))
+        waiting = [t for t, case in due if t.request is None and self._passes(state, t, case)]
+        state = replace(state, waiting=len(waiting))
+        told = [
+            replace(target, words=words(state, case, waived=_waived(target)))
+            for target, case in due
+        ]
+        chosen = [t for t in told if self._may_be_armed(state, t)]
+        self._arm(chosen, mono)
+        armed = [t for t in chosen if not holding(t.words, but=self._not_asked(state, t))]
+        observing = state.safeguards.mode is Mode.OBSERVE
+        return Plan(
+            state,
+            {t.episode.id: t.words for t in told},
+            tuple(t for t in armed if t.request is not None or not observing),
+            tuple(t for t in armed if t.request is None and observing),
+            tuple(t.episode.id for t, case in due if case.simulated),
+        )
+
+    def _passes(self, state: ProjectState, target: Target, case: RoomCase) -> bool:
+        """Whether every gate but the arming and the limits lets a room pass that a policy asks for."""
+        if self._was_told(state, target):
+            return False
+        left_out = WAITED_FOR | self._not_asked(state, target)
+        return not holding(words(state, case), but=left_out)
+
+    def _may_be_armed(self, state: ProjectState, target: Target) -> bool:
+        if target.request is None and self._was_told(state, target):
+            return False
+        return not holding(target.words, but=self._not_asked(state, target) | {ARMED})
+
+    def _was_told(self, state: ProjectState, target: Target) -> bool:
+        return state.safeguards.mode is Mode.OBSERVE and target.episode.id in self.told
+
+    def _not_asked(self, state: ProjectState, target: Target) -> frozenset[str]:
+        """In mode observe all else goes its way, as it would in another."""
+        observing = target.request is None and state.safeguards.mode is Mode.OBSERVE
+        return frozenset({MODE}) if observing else frozenset()
+
+    def _arm(self, chosen: Iterable[Target], mono: float) -> None:
+        book = self.cases.book
+        wanted = {target.episode.room_sid: None for target in chosen}
+        for sid in [sid for sid in book.looks.being_armed if sid not in wanted]:
+            book.disarm(sid)
+        for sid in wanted:
+            book.arm(sid, mono)
+
+
+def _is_due(ruling: Ruling, age: float) -> bool:
+    return ruling.policy.action is not Action.KEEP and ruling.is_due(age)
+
+
+def _waived(target: Target) -> frozenset[str]:
+    return WAIVED_BY_HAND if target.request is not None else frozenset()
