@@ -63,7 +63,7 @@ def duration(seconds: float) -> str:
 
 
 def due_text(view: OrphanView) -> str:
-    """When a room is due, under which policy, and which gate holds it: `in 3m 20s (default)`, `kept (vip)`."""
+    """When a room is due, under which policy, and what holds it: `in 3m 20s (default)`, `kept (vip)`."""
     if view.ruling is None:
         return ""
     policy = printable(view.ruling.policy.name, MAX_LABEL)
