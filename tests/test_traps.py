@@ -12,8 +12,7 @@ TRAPS = [
     *(f"T{n}" for n in range(24, 28)),
     *(f"T{n}" for n in range(31, 34)),
     *(f"T{n}" for n in range(35, 42)),
-    *(f"T{n}" for n in range(45, 48)),
-    "T49",
+    *(f"T{n}" for n in range(45, 50)),
     "T51",
 ]
 RULES = [*(f"A{n}" for n in range(1, 11)), "C", "D"]

@@ -1,4 +1,4 @@
-"""The commands that change something, and the audit of it: `pause`, `resume`, `delete`, `audit`."""
+"""The commands that change something, and the audit: `pause`, `resume`, `release`, `delete`, `audit`."""
 
 import asyncio
 import sys
@@ -71,6 +71,19 @@ def resume(
         say(f"{name}: " + ("resumed" if name in done else "was not paused"))
 
 
+def release(
+    project: Annotated[str, typer.Argument(metavar="PROJECT")],
+    reason: ReasonOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Let go at once what is held because too many rooms wait; each still needs every other gate."""
+    from watchdog import steering
+
+    settings = load_settings(config)
+    asyncio.run(steering.release(settings, _projects(settings, project), reason))
+    say(f"{project}: released; what waits now goes, as soon as it is confirmed")
+
+
 def audit(
     project: Annotated[
         str | None, typer.Option("--project", help="Only this project's lines.")
@@ -140,7 +153,7 @@ def delete(
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the program's."""
-    for command in (pause, resume, delete, audit):
+    for command in (pause, resume, release, delete, audit):
         app.command()(command)
 
 

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from functools import partial
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
@@ -34,7 +35,13 @@ from watchdog.settings import ListenAddress, Settings
 from watchdog.settings import Project as ProjectSettings
 from watchdog.store.audit import AuditStore
 from watchdog.store.controls import ControlStore
-from watchdog.store.database import Database, open_database, open_for_reading, run_lock
+from watchdog.store.database import (
+    Database,
+    open_database,
+    open_for_reading,
+    run_lock,
+    stop_file,
+)
 from watchdog.store.episodes import EpisodeStore
 from watchdog.store.lock import DatabaseInUseError
 
@@ -96,6 +103,19 @@ class Watched:
     project: Project
     gateway: LiveKitGateway
     tariff: Tariff
+
+
+def stop_file_says(path: Path | None) -> str:
+    """Why nothing is deleted: the file is there, or it cannot be said that it is not."""
+    if path is None:
+        return ""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"whether there is a file {path} cannot be told: {error.strerror}"
+    return f"the file {path} forbids it; remove it to allow deletions again"
 
 
 class NothingStored:
@@ -185,7 +205,13 @@ class Daemon:
             store=stores.episodes,
             clock=clock,
             bucket=bucket,
-            powers=Powers(stores.audit, stores.controls, stores.lease, new_intent_id),
+            powers=Powers(
+                stores.audit,
+                stores.controls,
+                stores.lease,
+                new_intent_id,
+                partial(stop_file_says, stop_file(self.settings.database)),
+            ),
             new_id=new_episode_id,
         )
         return Watched(project, gateway, tariff)

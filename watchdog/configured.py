@@ -35,6 +35,9 @@ def safeguards_of(settings: Settings, project: ProjectSettings) -> Safeguards:
         simulations=settings.protect.simulations,
         per_tick=settings.limits.max_deletions_per_tick,
         per_hour=settings.limits.max_deletions_per_hour,
+        limit_hold=settings.limits.limit_hold.total_seconds(),
+        max_drop=settings.limits.max_drop,
+        min_population=settings.limits.min_population,
         confirmations=settings.limits.confirmations,
     )
 

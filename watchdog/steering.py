@@ -64,6 +64,13 @@ async def resume(settings: Settings, projects: tuple[str, ...], reason: str) -> 
         return [n for n in projects if await controls.resume(n, now, actor(), reason)]
 
 
+async def release(settings: Settings, projects: tuple[str, ...], reason: str) -> None:
+    """Let everything go that a hold keeps in these projects."""
+    async with await open_beside(settings.database, to_write=True) as database:
+        for name in projects:
+            await ControlStore(database).release(name, datetime.now(UTC), actor(), reason)
+
+
 async def read_audit(
     settings: Settings, *, project: str | None, room: str | None, limit: int
 ) -> tuple[AuditEntry, ...]:

@@ -75,6 +75,7 @@ class Lab:
         self.policies = ()
         self.safeguards = Safeguards()
         self.lease = HeldLease()
+        self.stop = ""
         self._ids = itertools.count(1)
         self.project = self.start()
 
@@ -106,6 +107,7 @@ class Lab:
                 ControlStore(self.database),
                 self.lease,
                 lambda: f"in_{next(self._ids)}",
+                lambda: self.stop,
             ),
             new_id=lambda: f"ep_{next(self._ids)}",
         )

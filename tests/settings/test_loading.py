@@ -38,6 +38,8 @@ def test_nothing_at_all_gives_the_documented_defaults(tmp_path: Path):
             "max_deletions_per_tick": 10,
             "max_deletions_per_hour": 60,
             "confirmations": 2,
+            "limit_hold": "30m",
+            "min_population": 20,
             "max_drop": 0.5,
         },
         "protect": {

@@ -47,7 +47,8 @@ class Cooldowns:
     def note(self, entry: AuditEntry, at: float) -> None:
         """A room was deleted, as an entry of the audit has it."""
         attended = entry.details.get("person_seen") is True
-        self.deleted(entry.room_name, at, attended=attended, counts=entry.actor == BY_POLICY)
+        counts = entry.actor == BY_POLICY and not entry.details.get("drained")
+        self.deleted(entry.room_name, at, attended=attended, counts=counts)
 
     def deleted(self, name: str, at: float, *, attended: bool, counts: bool) -> None:
         """A room of that name was deleted.

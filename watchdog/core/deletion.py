@@ -46,6 +46,7 @@ class AuditKind(StrEnum):
     REQUESTED = "requested"  # a deletion by hand
     PAUSED = "paused"
     RESUMED = "resumed"
+    RELEASED = "released"  # what too many held
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +103,13 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What operators have said to a running daemon: whether it is paused, and what to delete."""
+    """What operators have said to a running daemon: whether it is paused, and what to delete.
+
+    `released_at` is when somebody last let go what waits because it is too much.
+    """
 
     pause: Pause | None = None
+    released_at: datetime | None = None
     requests: tuple[DeletionRequest, ...] = ()
 
 

@@ -20,8 +20,11 @@ class GateNotes:
     warm_seconds: float | None = None
     since_jump: float | None = None
     unwritten: str | None = None
+    stopped: str | None = None
+    sudden: str | None = None
     waiting: int | None = None
     recent: int | None = None
+    held_for: float | None = None
     armed: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     simulated: tuple[str, ...] = ()
 
@@ -35,8 +38,11 @@ class GateNotes:
             warm_seconds=state.warm_seconds,
             since_jump=state.since_jump,
             unwritten=state.unwritten,
+            stopped=state.stopped,
+            sudden=state.sudden,
             waiting=state.waiting,
             recent=state.recent,
+            held_for=state.held_for,
             armed={key: (arming.looks, arming.span) for key, arming in armed.items()},
             simulated=simulated,
         )
@@ -53,8 +59,11 @@ class GateNotes:
             since_jump=self.since_jump,
             locked=locked,
             unwritten=self.unwritten,
+            stopped=self.stopped,
+            sudden=self.sudden,
             waiting=self.waiting,
             recent=self.recent,
+            held_for=self.held_for,
         )
 
     def arming(self, episode: str) -> Arming | None:
@@ -71,8 +80,11 @@ class GateNotes:
             "warm_seconds": self.warm_seconds,
             "since_jump": self.since_jump,
             "unwritten": self.unwritten,
+            "stopped": self.stopped,
+            "sudden": self.sudden,
             "waiting": self.waiting,
             "recent": self.recent,
+            "held_for": self.held_for,
             "armed": {key: list(value) for key, value in self.armed.items()},
             "simulated": list(self.simulated),
         }
@@ -89,8 +101,11 @@ class GateNotes:
             warm_seconds=values.get("warm_seconds"),
             since_jump=NEVER if jump == "never" else jump,
             unwritten=values.get("unwritten"),
+            stopped=values.get("stopped"),
+            sudden=values.get("sudden"),
             waiting=values.get("waiting"),
             recent=values.get("recent"),
+            held_for=values.get("held_for"),
             armed={key: (int(n), float(s)) for key, (n, s) in values.get("armed", {}).items()},
             simulated=tuple(values.get("simulated", ())),
         )

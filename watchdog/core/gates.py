@@ -38,6 +38,9 @@ class Safeguards:
     simulations: bool = True
     per_tick: int = 10
     per_hour: int = 60
+    limit_hold: float = 1800.0
+    max_drop: float = 0.5
+    min_population: int = 20
     confirmations: int = LEAST_CONFIRMATIONS
 
 
@@ -45,13 +48,16 @@ class Safeguards:
 class ProjectState:
     """What holds for every room of a project at one moment; None is not known.
 
-    `paused` says by whom and why, empty where it is not. `since_jump` is seconds since our clock was
-    set. `waiting` counts the rooms that every gate but the arming lets pass, `recent` the deletions
-    of the last hour.
+    `paused` says by whom and why, empty where it is not; likewise `stopped` and `sudden`. `since_jump` is
+    seconds since our clock was set. `waiting` counts the rooms that every gate but the arming lets pass,
+    `recent` the deletions of the last hour; `held_for` is seconds since too many waited, None where
+    they do not.
     """
 
     safeguards: Safeguards
     paused: str | None = None
+    stopped: str | None = None
+    sudden: str | None = None
     good_ticks: int | None = None
     warm_seconds: float | None = None
     since_jump: float | None = None
@@ -59,6 +65,7 @@ class ProjectState:
     unwritten: str | None = None
     waiting: int | None = None
     recent: int | None = None
+    held_for: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,8 @@ class RoomCase:
     """What an earlier attempt still waits for; empty where there is none."""
     cooldown: float | None = None
     why_cooldown: str = ""
+    turn: bool = False
+    """Where too many wait: whether it is among those that go one by one now."""
     arming_known: bool = False
     arming: Arming | None = None
 
@@ -118,6 +127,18 @@ def _paused(project: ProjectState, _: RoomCase) -> Answer:
     if project.paused is None:
         return None, "whether it is paused is not known"
     return not project.paused, project.paused or "nobody has paused it"
+
+
+def _stop_file(project: ProjectState, _: RoomCase) -> Answer:
+    if project.stopped is None:
+        return None, "whether there is a STOP file is not known"
+    return not project.stopped, project.stopped or "no STOP file beside the database"
+
+
+def _sudden_change(project: ProjectState, _: RoomCase) -> Answer:
+    if project.sudden is None:
+        return None, "how much changed of late is not known"
+    return not project.sudden, project.sudden or "no sudden change of who is there"
 
 
 def _protected(project: ProjectState, room: RoomCase) -> Answer:
@@ -235,22 +256,20 @@ def _cooldown(_: ProjectState, room: RoomCase) -> Answer:
     return True, "no room of this name was deleted lately"
 
 
-def _limits(project: ProjectState, _: RoomCase) -> Answer:
-    waiting, recent = project.waiting, project.recent
+def _limits(project: ProjectState, room: RoomCase) -> Answer:
+    waiting, recent, given = project.waiting, project.recent, project.safeguards
     if waiting is None or recent is None:
         return None, "how many rooms wait is not known"
-    given = project.safeguards
-    if waiting > given.per_tick:
-        return (
-            False,
-            f"{waiting} rooms wait, more than the {given.per_tick} of one tick: none is deleted",
-        )
-    if waiting > given.per_hour - recent:
-        return False, (
-            f"{waiting} rooms wait and {recent} were deleted in the last hour, "
-            f"more than {given.per_hour}: none is deleted"
-        )
-    return True, f"{waiting} rooms wait, {recent} were deleted in the last hour"
+    said = f"{waiting} rooms wait, {recent} were deleted in the last hour"
+    if project.held_for is None:
+        return True, said
+    said += f", more than {given.per_tick} in one tick or {given.per_hour} in an hour"
+    if room.turn:
+        return True, f"{said}; they go one a tick now, and its turn is near"
+    if project.held_for >= given.limit_hold:
+        return False, f"{said}; they go one a tick, the oldest first"
+    left = given.limit_hold - project.held_for
+    return False, f"{said}: none is deleted for {left:.0f} s more, then one a tick"
 
 
 def _armed(project: ProjectState, room: RoomCase) -> Answer:
@@ -275,6 +294,7 @@ GATES: tuple[Gate, ...] = (
     Gate("orphaned", _orphaned),
     Gate(MODE, _mode, of_project=True),
     Gate("paused", _paused, of_project=True),
+    Gate("stop_file", _stop_file, of_project=True),
     Gate("protected", _protected),
     Gate("recording", _recording),
     Gate("simulation", _simulation),
@@ -284,6 +304,7 @@ GATES: tuple[Gate, ...] = (
     Gate("due", _due),
     Gate("warmed_up", _warmed_up, of_project=True),
     Gate("clock_jump", _clock_jump, of_project=True),
+    Gate("sudden_change", _sudden_change, of_project=True),
     Gate("reachable", _reachable),
     Gate("settled", _settled),
     Gate("cooldown", _cooldown),
@@ -298,7 +319,18 @@ PROTECTIONS = frozenset({"protected", "recording", "simulation", "hold"})
 """What the last look evaluates afresh."""
 
 WAIVED_BY_HAND = frozenset(
-    {MODE, "paused", "allow_list", "action", "due", "warmed_up", "reachable", "cooldown", LIMITS}
+    {
+        MODE,
+        "paused",
+        "allow_list",
+        "action",
+        "due",
+        "warmed_up",
+        "sudden_change",
+        "reachable",
+        "cooldown",
+        LIMITS,
+    }
 )
 """What an operator who deletes by hand answers for instead; nothing else can be waived."""
 

@@ -18,6 +18,8 @@ VERIFY_SECONDS = 30.0
 LONGEST_VERIFY = 300.0
 """After so long a room that cannot be looked at counts as still there."""
 GOOD_LISTS = 2
+KEPT = ("person_seen", "drained")
+"""What an intent's details say that its outcome must say, too: whoever starts later counts by it."""
 
 
 @dataclass(slots=True)
@@ -92,7 +94,7 @@ def after(
     intent: AuditEntry, kind: AuditKind, outcome: Outcome, why: str, at: datetime
 ) -> AuditEntry:
     """What is written down of an attempt once something is known of it."""
-    kept = {key: intent.details[key] for key in ("person_seen",) if key in intent.details}
+    kept = {key: intent.details[key] for key in KEPT if key in intent.details}
     return replace(intent, at=at, kind=kind, outcome=outcome, why=why, details=kept, number=None)
 
 

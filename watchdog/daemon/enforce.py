@@ -7,7 +7,7 @@ second try is a later tick, with every gate asked anew.
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from watchdog.core.budget import TokenBucket
@@ -23,11 +23,14 @@ from watchdog.core.deletion import (
 from watchdog.core.errors import RoomServiceError, StoreError
 from watchdog.core.gatenotes import GateNotes
 from watchdog.core.gates import ALWAYS, PROTECTIONS, ProjectState, Safeguards, Word, words
-from watchdog.core.model import Episode, Look, RoomSnapshot, Verdict
+from watchdog.core.limits import Queue
+from watchdog.core.model import Episode, Look, RoomSnapshot, Verdict, VerdictState
 from watchdog.core.policy import Ruling
+from watchdog.core.records import TickRecord
 from watchdog.core.report import Change, ChangeKind
 from watchdog.core.rooms import RoomBook
 from watchdog.core.steady import SteadyClock
+from watchdog.core.sudden import SuddenChange
 from watchdog.core.warmup import WarmUp
 from watchdog.daemon.attempts import Attempt, Attempts, after
 from watchdog.daemon.plan import Cases, Plan, Planner, Target, seen
@@ -50,6 +53,8 @@ class Powers:
     controls: Controls
     lease: Lease
     new_intent: Callable[[], str]
+    stopped: Callable[[], str] = lambda: ""
+    """Why nothing may be deleted at all, or nothing."""
 
 
 class Enforcer:
@@ -78,7 +83,10 @@ class Enforcer:
         self._cooldowns = Cooldowns()
         self._attempts = Attempts(book, clock.now)
         self._cases = Cases(book, self._attempts, self._cooldowns)
-        self._planner = Planner(self._cases)
+        queue = Queue(safeguards.per_tick, safeguards.per_hour, safeguards.limit_hold, book.poll)
+        self._planner = Planner(self._cases, queue)
+        self._sudden = SuddenChange(safeguards.max_drop, safeguards.min_population)
+        self._released_at: datetime | None = None
         self._requests = Requests(book, clock)
         self._warm = WarmUp(clock.monotonic())
         self._jumped: float | None = None
@@ -92,9 +100,16 @@ class Enforcer:
 
     # ---- what happens around it -------------------------------------------------------------------
 
-    async def load(self) -> None:
-        """Take up what an earlier run left: open intents are verified, never repeated. Raises StoreError."""
+    async def load(self, last: TickRecord | None) -> None:
+        """Take up what an earlier run left: open intents are verified, never repeated. Raises StoreError.
+
+        `last` is its last tick: a hold that was open then goes on.
+        """
         now, mono = self._clock.now(), self._clock.monotonic()
+        if last is not None and last.gates.held_for is not None:
+            ago = last.gates.held_for + max(0.0, (now - last.at).total_seconds())
+            self._planner.queue = replace(self._planner.queue, opened=mono - ago)
+        self._released_at = now
         memory = await self._powers.audit.load(self._project, now)
         self._planner.told = set(memory.told)
         self._cooldowns.remember(memory.deletions, now, mono)
@@ -107,9 +122,11 @@ class Enforcer:
         self._jumped = mono
         self._warm.begin_anew(mono)
 
-    def good_tick(self, mono: float, longest_gap: float) -> None:
-        """A tick was good at `mono`."""
+    def good_tick(self, mono: float, longest_gap: float, opened: int) -> None:
+        """A tick was good at `mono`; so many episodes were opened in it."""
         self._warm.good_tick(mono, longest_gap)
+        attended = self._book.verdicts[VerdictState.ATTENDED]
+        self._sudden.note(mono, attended=attended, orphaned=opened)
 
     def reserve(self, mono: float) -> int:
         """How many requests must be left for rooms that may be deleted in this tick (SAFETY F)."""
@@ -175,6 +192,11 @@ class Enforcer:
             self._control = await self._powers.controls.read(self._project)
         except StoreError:
             self._control = None
+            return
+        released = self._control.released_at
+        if released is not None and (self._released_at is None or released > self._released_at):
+            self._released_at = released
+            self._planner.queue = self._planner.queue.release()
 
     def _state(self, mono: float) -> ProjectState:
         if self._control is None:
@@ -184,6 +206,8 @@ class Enforcer:
         return ProjectState(
             safeguards=self.safeguards,
             paused=paused,
+            stopped=self._powers.stopped(),
+            sudden=self._sudden.says(),
             good_ticks=self._warm.ticks,
             warm_seconds=self._warm.seconds(mono),
             since_jump=ALWAYS if self._jumped is None else mono - self._jumped,
@@ -208,7 +232,7 @@ class Enforcer:
                 break
             await self._read_control()
             paused = self._control is None or self._control.pause is not None
-            if (paused and target.request is None) or not self._powers.lease.held():
+            if (paused and target.request is None) or self._forbidden():
                 break
             if target.request and not self._requests.still_open(target.request, self._control):
                 continue
@@ -267,16 +291,19 @@ class Enforcer:
             said = words(state, seen(case, room, snapshot, verdict))
             return next((w for w in said if w.gate in PROTECTIONS and not w.passes), None)
 
-        def still_allowed() -> str:
-            return "" if self._powers.lease.held() else "the database's lock is not held any more"
-
         recheck = Recheck(
             room.snapshot,
             explained=lambda verdict: self._book.explained_by(room, verdict),
             protected=protected,
-            still_allowed=still_allowed,
+            still_allowed=self._forbidden,
         )
         return await delete_if_still_alone(self._service, self._clock, self._book.rules, recheck)
+
+    def _forbidden(self) -> str:
+        """What forbids every deletion at this very moment, or nothing."""
+        if not self._powers.lease.held():
+            return "the database's lock is not held any more"
+        return self._powers.stopped()
 
     # ---- afterwards -------------------------------------------------------------------------------
 
@@ -341,6 +368,7 @@ class Enforcer:
                 "age_seconds": round(target.age, 3),
                 "due_age_seconds": _finite(ruling.due_age) if ruling else None,
                 "person_seen": episode.person_seen,
+                "drained": self._planner.queue.goes_uncounted(episode.id),
                 "first_orphaned_at": episode.bounds.first_orphaned_at.isoformat(),
                 "agents": [span.agent_name for span in episode.present_agents],
                 "gates": {word.gate: word.why for word in target.words},

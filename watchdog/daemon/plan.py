@@ -11,6 +11,7 @@ from watchdog.core.cooldown import Cooldowns
 from watchdog.core.deletion import DeletionRequest, Mode
 from watchdog.core.gates import (
     ARMED,
+    LIMITS,
     MODE,
     WAITED_FOR,
     WAIVED_BY_HAND,
@@ -21,6 +22,7 @@ from watchdog.core.gates import (
     project_words,
     words,
 )
+from watchdog.core.limits import Queue
 from watchdog.core.model import Episode, Role, RoomSnapshot, Verdict, VerdictState
 from watchdog.core.policy import Action, Ruling
 from watchdog.core.rooms import RoomBook, RoomState
@@ -118,6 +120,7 @@ class Planner:
     """Asks the gates, and sees to it that what may be deleted is armed, and nothing else."""
 
     cases: Cases
+    queue: Queue
     told: set[str] = field(default_factory=set)
     """The episodes of which it was said that they would have been deleted."""
 
@@ -140,23 +143,36 @@ class Planner:
             if request is not None or (ruling is not None and _is_due(ruling, age)):
                 case = self.cases.of(episode, ruling, age, now, mono)
                 due.append((Target(episode, ruling, age, (), request), case))
-        waiting = [t for t, case in due if t.request is None and self._passes(state, t, case)]
-        state = replace(state, waiting=len(waiting))
+        waiting = [
+            t.episode.id for t, case in due if t.request is None and self._passes(state, t, case)
+        ]
+        if not holding(project_words(state), but=frozenset({MODE, LIMITS})):
+            # Else nobody waits for the limits: a hold goes on over a restart, a pause, a clock that was set.
+            self.queue = self.queue.update(waiting, state.recent or 0, mono)
+        state = replace(state, waiting=len(waiting), held_for=self.queue.held_for(mono))
         told = [
-            replace(target, words=words(state, case, waived=_waived(target)))
+            replace(
+                target,
+                words=words(state, self._in_turn(case, target, mono), waived=_waived(target)),
+            )
             for target, case in due
         ]
         chosen = [t for t in told if self._may_be_armed(state, t)]
         self._arm(chosen, mono)
         armed = [t for t in chosen if not holding(t.words, but=self._not_asked(state, t))]
         observing = state.safeguards.mode is Mode.OBSERVE
+        by_hand = tuple(t for t in armed if t.request is not None)
+        by_policy = tuple(t for t in armed if t.request is None)[: self.queue.most_now(mono)]
         return Plan(
             state,
             {t.episode.id: t.words for t in told},
-            tuple(t for t in armed if t.request is not None or not observing),
-            tuple(t for t in armed if t.request is None and observing),
+            (*by_hand, *(() if observing else by_policy)),
+            by_policy if observing else (),
             tuple(t.episode.id for t, case in due if case.simulated),
         )
+
+    def _in_turn(self, case: RoomCase, target: Target, mono: float) -> RoomCase:
+        return replace(case, turn=self.queue.turn(target.episode.id, mono))
 
     def _passes(self, state: ProjectState, target: Target, case: RoomCase) -> bool:
         """Whether every gate but the arming and the limits lets a room pass that a policy asks for."""

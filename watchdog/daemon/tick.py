@@ -100,7 +100,7 @@ class Project:
     async def load(self) -> None:
         """Take up what an earlier run left; the first tick does it by itself. Raises StoreError."""
         memory = await self._store.load(self.config.name)
-        await self._enforcer.load()
+        await self._enforcer.load(memory.last)
         self._tracker.resume(memory.episodes, memory.recent, self._clock.monotonic())
         # A first list without rooms is suspicious while episodes are open (T02).
         self._trust.believed = len(memory.episodes)
@@ -259,7 +259,8 @@ class Project:
 
     async def _plan(self, rulings: Mapping[str, Ruling]) -> None:
         """Ask the gates about what is due. Only a good tick gets here (T04)."""
-        self._enforcer.good_tick(self._watch_mono, watched_gap(self.config.poll))
+        opened = self._tracker.take_opened()
+        self._enforcer.good_tick(self._watch_mono, watched_gap(self.config.poll), opened)
         watched = self._watched(self._watch_mono)
         await self._enforcer.prepare(tuple(self._tracker.episodes), rulings, watched)
 

@@ -67,6 +67,7 @@ class EpisodeTracker:
         self._told_due: set[str] = set()
         self._open: dict[str, Episode] = {}
         self._changes: list[Change] = []
+        self._opened = 0
         self.unwritten = Unwritten()
 
     @property
@@ -120,6 +121,11 @@ class EpisodeTracker:
         """What happened since this was last asked."""
         changes, self._changes = tuple(self._changes), []
         return changes
+
+    def take_opened(self) -> int:
+        """How many episodes began since this was last asked."""
+        opened, self._opened = self._opened, 0
+        return opened
 
     def note_list(self, listing: RoomListing, trust: Trust, mono: float) -> None:
         """Take in a list: the episodes of rooms that are certainly gone end (A1, A7)."""
@@ -208,6 +214,7 @@ class EpisodeTracker:
                 person_seen=state.person_known,
                 watched=watched,
             )
+            self._opened += 1
             self._keep(episode, ChangeKind.OPENED, verdict.reason, mono)
             return
         episode, changed = seen_orphaned(state.episode, look, verdict)

@@ -75,6 +75,7 @@ def stored_words(
         pending=steering.waits_for(episode.room_sid),
         cooldown=left,
         why_cooldown=why,
+        turn=episode.id in tick.gates.armed,
         arming_known=True,
         arming=tick.gates.arming(episode.id),
     )

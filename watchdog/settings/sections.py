@@ -135,13 +135,25 @@ class LimitsSettings(_Section):
         description="How many looks must show agents and no person after a room became due, the first "
         "and the last at least 30s apart",
     )
+    limit_hold: Duration = Field(
+        default=timedelta(minutes=30),
+        description="For so long nothing is deleted where too many rooms wait; then one a tick is, the "
+        "oldest first",
+    )
+    min_population: Annotated[int, BeforeValidator(_not_bool)] = Field(
+        default=20,
+        ge=1,
+        le=1_000_000,
+        description="Below so many attended rooms no change of who is there is too sudden",
+    )
     max_drop: Annotated[float, BeforeValidator(_not_bool)] = Field(
         default=0.5,
         gt=0,
         lt=1,
         allow_inf_nan=False,
         description="The share of rooms that may vanish from the list at once; a list that fell by "
-        "more is believed only when two later polls agree with it",
+        "more is believed only when two later polls agree with it. Also the share of attended rooms that "
+        "may end, or be orphaned, within 5 minutes before nothing is deleted for a while",
     )
 
 

@@ -28,7 +28,9 @@ class ControlStore:
             row = paused.mappings().first()
             found = await connection.execute(sql.OPEN_REQUESTS, {"project": project})
             requests = tuple(_request(request) for request in found.mappings())
-        return Control(_pause(row) if row else None, requests)
+            let_go = await connection.execute(sql.RELEASED, {"project": project})
+            released_at = let_go.scalar()
+        return Control(_pause(row) if row else None, released_at, requests)
 
     @uninterrupted
     async def pause(self, project: str, pause: Pause) -> bool:
@@ -55,6 +57,13 @@ class ControlStore:
             entry = AuditEntry(at, project, AuditKind.RESUMED, actor, why=reason)
             await insert_entry(connection, entry)
         return True
+
+    @uninterrupted
+    async def release(self, project: str, at: datetime, actor: str, reason: str = "") -> None:
+        """Let everything go that waits because it is too much."""
+        async with self._database.writing() as connection:
+            entry = AuditEntry(at, project, AuditKind.RELEASED, actor, why=reason)
+            await insert_entry(connection, entry)
 
     @uninterrupted
     async def request(self, request: DeletionRequest) -> None:

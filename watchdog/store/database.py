@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, nullcontext
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -175,6 +176,12 @@ def run_lock(url: str) -> RunLock | NoLock:
     place = find(url)
     check_place(place)
     return NoLock() if place.path is None else RunLock(place.path)
+
+
+def stop_file(url: str) -> Path | None:
+    """The file beside a SQLite database that forbids every deletion while it is there."""
+    path = find(url).path
+    return None if path is None else path.with_name("STOP")
 
 
 async def _peek(place: Place) -> str | None:

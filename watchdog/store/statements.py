@@ -104,6 +104,10 @@ TOLD = sa.select(audit.c.episode).where(
         )
     ),
 )
+RELEASED = sa.select(sa.func.max(audit.c.at, type_=audit.c.at.type)).where(
+    audit.c.project == sa.bindparam("project"), audit.c.kind == "released"
+)
+"""When somebody last let go what was held: the audit itself is what tells the daemon."""
 PAUSE = sa.select(pauses).where(pauses.c.project == sa.bindparam("project"))
 INSERT_PAUSE = sa.insert(pauses)
 DELETE_PAUSE = sa.delete(pauses).where(_found_by(pauses, ("project",)))
