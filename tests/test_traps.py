@@ -9,7 +9,7 @@ TESTS = Path(__file__).parent
 
 TRAPS = [
     *(f"T{n:02}" for n in range(1, 22)),
-    *(f"T{n}" for n in range(24, 28)),
+    *(f"T{n}" for n in range(24, 29)),
     *(f"T{n}" for n in range(31, 34)),
     *(f"T{n}" for n in range(35, 42)),
     *(f"T{n}" for n in range(45, 50)),

@@ -58,9 +58,12 @@ def upgrade() -> None:
     op.create_index("ix_requests_project_closed_at", "requests", ["project", "closed_at"])
     # JSON: what only the daemon knows of its gates, for the commands beside it.
     op.add_column("tick_journal", sa.Column("gates", sa.Text))
+    op.add_column("episodes", sa.Column("simulated", sa.Boolean))
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("episodes") as episodes:
+        episodes.drop_column("simulated")
     with op.batch_alter_table("tick_journal") as journal:
         journal.drop_column("gates")
     op.drop_table("requests")

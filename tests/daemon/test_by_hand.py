@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.daemon.harness import FaultKind
-from tests.daemon.test_enforce import about_to_delete, left_alone, outcomes
+from tests.daemon.harness import FaultKind, orphan
+from tests.daemon.test_enforce import QUICK, about_to_delete, left_alone, outcomes
 from watchdog.core.deletion import BY_POLICY, AuditKind, DeletionRequest, Mode, Outcome, Pause
 from watchdog.core.policy import Action, Match, Policy
 from watchdog.store.audit import AuditStore
@@ -94,6 +94,31 @@ async def test_a_request_that_was_taken_back_is_not_carried_out():
         await ControlStore(w.database).withdraw("in_hand", w.clock.now())
         await w.ticks(20)
         assert w.deleted() == []
+
+
+async def test_a_request_is_not_answered_by_a_look_from_before_it():
+    async with left_alone() as w:
+        await w.until_orphaned("r")
+        w.world.join("r", "alice")
+        await w.ticks(1)
+        w.world.leave("r", "alice")
+        w.clock.advance(1)
+        await ask(w)
+        await w.until_deleted("r")
+
+
+async def test_looks_that_confirm_a_wish_do_not_confirm_a_policy():
+    async with left_alone(replace(QUICK, grace=180.0)) as w:
+        report = await w.until_orphaned("r")
+        while orphan(report, "r").age < 150:
+            report = await w.ticks(1)
+        await ask(w)
+        while not orphan(report, "r").due:
+            report = await w.ticks(1)
+        due_at = w.clock.monotonic()
+        await ControlStore(w.database).withdraw("in_hand", w.clock.now())
+        await w.until_deleted("r")
+        assert w.clock.monotonic() - due_at >= 30
 
 
 async def test_an_old_request_is_answered_and_not_carried_out():

@@ -11,10 +11,11 @@ import pytest
 
 from tests.daemon.harness import LONG, Fault, FaultKind, lab, orphan
 from watchdog.core.classify import DetectionRules
-from watchdog.core.deletion import Mode, Outcome
+from watchdog.core.deletion import Mode, Outcome, Pause
 from watchdog.core.model import CloseReason, TickResult
 from watchdog.core.policy import Action, Match, Policy
 from watchdog.core.report import ChangeKind
+from watchdog.store.controls import ControlStore
 
 QUICK = Policy("quick", Match(rooms=("r*",)), grace=90.0, respect_room_timeouts=False)
 
@@ -25,7 +26,7 @@ def outcomes(report) -> list[Outcome]:
 
 async def due(w, room: str = "r"):
     """Tick until the room is due, but not yet confirmed."""
-    for _ in range(30):
+    for _ in range(80):
         report = await w.ticks(1)
         if (found := orphan(report, room)) and found.due:
             return report
@@ -145,8 +146,133 @@ async def test_t21_a_room_that_is_gone_at_the_last_moment_is_already_gone():
     async with about_to_delete() as w:
         w.when("ListRooms", lambda: w.world.close_room("r"), room="r")
         report = await w.ticks(1)
-        assert outcomes(report) == [Outcome.ALREADY_GONE]
+        assert outcomes(report) == [], "one answer ends nothing"
+        assert [o for _ in range(3) for o in outcomes(await w.ticks(1))] == [Outcome.ALREADY_GONE]
         assert w.deleted() == []
+
+
+@pytest.mark.trap("T02")
+async def test_t02_one_empty_answer_at_the_last_moment_is_no_end():
+    async with about_to_delete() as w:
+        w.faults.add(Fault(FaultKind.EMPTY_BODY, "ListRooms", room="r", nth=1))
+        said = [o for _ in range(5) for o in outcomes(await w.ticks(1))]
+        assert said == [Outcome.ABORTED]
+        await w.until_deleted("r")
+
+
+@pytest.mark.rule("A7")
+async def test_a7_a_person_whom_only_the_last_look_saw_is_not_forgotten_by_a_restart():
+    async with about_to_delete(replace(QUICK, grace=600.0)) as w:
+        at_the_last_look(w, lambda: w.world.join("r", "alice"))
+        report = await w.ticks(1)
+        assert outcomes(report) == [Outcome.PERSON_RETURNED]
+        w.clock.advance(5)
+        w.world.leave("r", "alice")
+        w.restart(after=5)
+        report = await w.ticks(30)
+        assert orphan(report, "r").age <= 450
+        assert w.deleted() == []
+        await w.until_deleted("r")
+
+
+@pytest.mark.trap("T24")
+async def test_t24_a_last_list_that_is_old_when_it_comes_is_not_acted_on():
+    async with about_to_delete() as w:
+        slow = Fault(FaultKind.DELAY, "ListRooms", room="r", nth=1, amount=9.0, after=1.0)
+        w.faults.add(slow)
+
+        def made_anew():
+            w.world.close_room("r")
+            w.world.create_room("r", empty_timeout=LONG, departure_timeout=LONG)
+            w.world.join_agent("r", "support")
+
+        w.when("ListRooms", lambda: w.world.after(2.0, made_anew), room="r")
+        [aborted] = (await w.ticks(1)).outcomes
+        assert "the last list took 9.0 s" in aborted.why
+        assert w.deleted() == []
+
+
+async def test_what_the_gates_said_is_not_acted_on_much_later():
+    async with about_to_delete() as w:
+
+        async def suspended():
+            w.clock.advance(3000)
+
+        WhenAsked(w, 2, suspended)
+        await w.ticks(1)
+        assert w.deleted() == []
+        start = w.clock.monotonic()
+        await w.until_deleted("r")
+        assert w.clock.monotonic() - start >= 60
+
+
+async def test_a_pause_during_the_last_look_stops_the_request():
+    async with about_to_delete() as w:
+
+        async def paused():
+            await ControlStore(w.database).pause("p", Pause(w.clock.now(), "ana"))
+
+        WhenAsked(w, 3, paused)
+        [aborted] = (await w.ticks(1)).outcomes
+        assert "paused by ana" in aborted.why
+        assert w.deleted() == []
+
+
+@pytest.mark.trap("T20")
+async def test_t20_that_a_participant_was_simulated_is_known_after_a_restart():
+    async with lab() as w:
+        w.enforcing(QUICK)
+        w.call("busy")
+        w.call("r")
+        w.world.join("r", "sim", attributes={"lk.simulator": "true"})
+        await w.ticks(2)
+        w.world.leave("r", "sim")
+        w.world.leave("r", "alice")
+        await w.ticks(5)
+        w.restart()
+        await w.ticks(40)
+        assert w.deleted() == []
+
+
+@pytest.mark.trap("T32")
+async def test_t32_a_key_that_may_not_delete_holds_deletions_and_looking_goes_on():
+    async with lab(per_minute=2000) as w:
+        w.enforcing(QUICK)
+        w.call("busy")
+        for n in range(8):
+            w.strand(f"r{n}")
+        w.fault(FaultKind.UNAUTHORIZED_401, "DeleteRoom")
+        results = [(await w.ticks(1)) for _ in range(60)]
+        assert {report.result for report in results} == {TickResult.OK}
+        assert results[-1].gates["permitted"]
+        assert len(w.deleted()) <= 5, "less and less often"
+        w.faults.clear()
+        await w.until_deleted("r7", most=300)
+
+
+@pytest.mark.trap("T28")
+async def test_t28_a_node_that_dies_before_the_request_strands_its_room_at_once():
+    async with about_to_delete() as w:
+        w.when("DeleteRoom", lambda: w.world.strand("r"))
+        await w.ticks(1)
+        report = await w.ticks(1)
+        assert report.stranded == 1
+        said = [o for _ in range(240) for o in outcomes(await w.ticks(1))]
+        assert said == [Outcome.STRANDED]
+        assert w.deleted() == ["r"], "an hour later, too"
+
+
+@pytest.mark.parametrize("departure_timeout", [20, LONG])
+async def test_a_person_whose_coming_raises_the_count_is_seen_on_the_next_poll(departure_timeout):
+    async with lab() as w:
+        w.call("busy")
+        w.world.create_room("r", empty_timeout=LONG, departure_timeout=departure_timeout)
+        w.world.join_agent("r", "support")
+        w.world.join("r", "bot", agent=True)
+        await w.ticks(2)
+        w.world.join("r", "alice")
+        report = await w.ticks(1)
+        assert orphan(report, "r") is None
 
 
 @pytest.mark.trap("T24")

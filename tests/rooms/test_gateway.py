@@ -1,13 +1,18 @@
 """livekit-api to our types and errors: deadlines, hints, and what never happens."""
 
+from contextlib import asynccontextmanager
+
 import pytest
+from aiohttp import web
 from livekit.protocol.models import ParticipantInfo, Room
 
+from watchdog.clocks import SystemClock
 from watchdog.core.budget import Purpose, TokenBucket
 from watchdog.core.errors import (
     CODES,
     BadAnswer,
     CredentialsRejected,
+    NotSent,
     PermissionMissing,
     RateLimited,
     RequestTimedOut,
@@ -178,3 +183,42 @@ async def test_a_time_no_calendar_holds_is_a_time_not_told(bench):
 
     room = _room(Room(sid="RM", name="r", creation_time_ms=2**62), None, "watchdog.hold")
     assert room.created_at == EPOCH
+
+
+@asynccontextmanager
+async def counting_server():
+    """A server that answers everything with an empty body, and the requests it got."""
+    got: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        got.append(request.path.rsplit("/", 1)[-1])
+        return web.Response(body=b"", content_type="application/protobuf")
+
+    app = web.Application()
+    app.router.add_post("/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}", got
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("connected_before", [True, False])
+async def test_a_delete_that_is_late_by_the_time_there_is_a_connection_is_not_sent(
+    connected_before,
+):
+    async with counting_server() as (url, got):
+        gateway = LiveKitGateway.connect(
+            url, "devkey", "s" * 32, clock=SystemClock(), bucket=TokenBucket(1000.0)
+        )
+        try:
+            if connected_before:
+                await gateway.list_rooms()
+            with pytest.raises(NotSent, match="too late; not sent"):
+                await gateway.delete("r", within=0.0)
+            await gateway.delete("r", within=5.0)
+        finally:
+            await gateway.aclose()
+        assert got.count("DeleteRoom") == 1

@@ -98,3 +98,24 @@ def test_a_lock_where_nothing_can_be_written_is_an_error_of_the_configuration(
         RunLock(tmp_path / "missing" / "watchdog.db").acquire()
     with pytest.raises(ConfigurationError, match=r"directory .*missing does not exist"):
         run_lock(f"sqlite+aiosqlite:///{tmp_path}/missing/watchdog.db")
+
+
+async def test_a_lock_whose_file_is_gone_or_replaced_is_not_held(path: Path) -> None:
+    lock = RunLock(path)
+    assert not lock.held()
+    with lock:
+        assert lock.held()
+        lock.path.unlink()
+        assert not lock.held()
+        lock.path.touch()
+        assert not lock.held()
+    assert not lock.held()
+
+
+@pytest.mark.parametrize(
+    ("url", "held"),
+    [("sqlite+aiosqlite://", True), ("postgresql+asyncpg://user@host/watchdog", False)],
+)
+def test_only_a_database_that_is_nobody_elses_needs_no_lock(url: str, held: bool) -> None:
+    with run_lock(url) as lock:
+        assert lock.held() is held

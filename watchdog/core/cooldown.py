@@ -66,11 +66,12 @@ class Cooldowns:
         if counts:
             self._hour.append(at)
 
-    def not_deleted(self, name: str, at: float, why: str) -> None:
+    def not_deleted(self, name: str, at: float, why: str, *, least: float = RETRY) -> None:
         """An attempt came to nothing: it is tried again later, and less and less often."""
         known = self._known(name, at)
         known.tries += 1
-        self._hold(known, at, min(LONGEST_RETRY, RETRY * 2.0 ** min(known.tries - 1, 8)))
+        pause = min(LONGEST_RETRY, RETRY * 2.0 ** min(known.tries - 1, 8))
+        self._hold(known, at, max(least, pause))
         known.why = why
 
     def left(self, name: str, at: float) -> tuple[float, str]:

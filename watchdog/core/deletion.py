@@ -33,6 +33,7 @@ class Outcome(StrEnum):
     ABORTED = "aborted"  # something else spoke against it at the last moment
     FAILED = "failed"  # the server refused
     UNKNOWN = "unknown"  # no answer tells whether it was done
+    STRANDED = "stranded"  # its node does not answer: neither deleted nor reachable
     INEFFECTIVE = "ineffective"  # the server said yes, and the room is still there
     WOULD_DELETE = "would_delete"  # mode observe: everything but the mode allowed it
 
@@ -119,9 +120,11 @@ class AuditMemory:
 
     `open_intents` are attempts without an outcome, each with the answer that was stored, if any.
     `deletions` are the newest answers and outcomes of requests that were sent, oldest first. `told` are
-    the open episodes of which it was already said that they would have been deleted.
+    the open episodes of which it was already said that they would have been deleted, `returned` those in
+    which a last look saw a person.
     """
 
     open_intents: tuple[tuple[AuditEntry, Outcome | None], ...] = ()
     deletions: tuple[AuditEntry, ...] = ()
     told: frozenset[str] = frozenset()
+    returned: frozenset[str] = frozenset()

@@ -80,6 +80,12 @@ class WrongEndpoint(RoomServiceError):  # noqa: N818
     code = "bad_route"
 
 
+class NotSent(RoomServiceError):  # noqa: N818
+    """A request that was not sent, since it was too late for it."""
+
+    code = "not_sent"
+
+
 class BadAnswer(RoomServiceError):  # noqa: N818
     """200 with a body that is not what was asked for (T03)."""
 
@@ -106,6 +112,7 @@ CODES = frozenset(
                 RoomNotFound,
                 WrongEndpoint,
                 BadAnswer,
+                NotSent,
                 RequestRejected,
             )
         ),

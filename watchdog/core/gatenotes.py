@@ -21,6 +21,7 @@ class GateNotes:
     since_jump: float | None = None
     unwritten: str | None = None
     stopped: str | None = None
+    refused: str | None = None
     sudden: str | None = None
     waiting: int | None = None
     recent: int | None = None
@@ -39,6 +40,7 @@ class GateNotes:
             since_jump=state.since_jump,
             unwritten=state.unwritten,
             stopped=state.stopped,
+            refused=state.refused,
             sudden=state.sudden,
             waiting=state.waiting,
             recent=state.recent,
@@ -60,6 +62,7 @@ class GateNotes:
             locked=locked,
             unwritten=self.unwritten,
             stopped=self.stopped,
+            refused=self.refused,
             sudden=self.sudden,
             waiting=self.waiting,
             recent=self.recent,
@@ -81,6 +84,7 @@ class GateNotes:
             "since_jump": self.since_jump,
             "unwritten": self.unwritten,
             "stopped": self.stopped,
+            "refused": self.refused,
             "sudden": self.sudden,
             "waiting": self.waiting,
             "recent": self.recent,
@@ -102,6 +106,7 @@ class GateNotes:
             since_jump=NEVER if jump == "never" else jump,
             unwritten=values.get("unwritten"),
             stopped=values.get("stopped"),
+            refused=values.get("refused"),
             sudden=values.get("sudden"),
             waiting=values.get("waiting"),
             recent=values.get("recent"),

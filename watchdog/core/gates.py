@@ -57,6 +57,7 @@ class ProjectState:
     safeguards: Safeguards
     paused: str | None = None
     stopped: str | None = None
+    refused: str | None = None
     sudden: str | None = None
     good_ticks: int | None = None
     warm_seconds: float | None = None
@@ -139,6 +140,12 @@ def _sudden_change(project: ProjectState, _: RoomCase) -> Answer:
     if project.sudden is None:
         return None, "how much changed of late is not known"
     return not project.sudden, project.sudden or "no sudden change of who is there"
+
+
+def _permitted(project: ProjectState, _: RoomCase) -> Answer:
+    if project.refused is None:
+        return None, "whether the server refuses to delete is not known"
+    return not project.refused, project.refused or "the server has not refused to delete"
 
 
 def _protected(project: ProjectState, room: RoomCase) -> Answer:
@@ -308,6 +315,7 @@ GATES: tuple[Gate, ...] = (
     Gate("reachable", _reachable),
     Gate("settled", _settled),
     Gate("cooldown", _cooldown),
+    Gate("permitted", _permitted, of_project=True),
     Gate("lock", _lock, of_project=True),
     Gate("durable", _durable, of_project=True),
     Gate(LIMITS, _limits, of_project=True),
@@ -328,6 +336,7 @@ WAIVED_BY_HAND = frozenset(
         "warmed_up",
         "sudden_change",
         "reachable",
+        "permitted",
         "cooldown",
         LIMITS,
     }

@@ -165,7 +165,8 @@ class Episode:
     `watched_at_open` is the project's watched clock (seconds) at `first_orphaned_at`: the age is
     the watched clock now minus this (A9). `person_seen` is None where history is not known (A8).
     `last_reachable_at` is the last good probe, or the last change the server reported itself;
-    `stranded_since` is set while the room is listed but its node does not answer (A10).
+    `stranded_since` is set while the room is listed but its node does not answer (A10). `simulated`: a
+    simulated participant is, or was, in the room.
     """
 
     id: str
@@ -182,6 +183,7 @@ class Episode:
     last_reachable_at: datetime | None = None
     last_probed_at: datetime | None = None
     stranded_since: datetime | None = None
+    simulated: bool = False
     close_reason: CloseReason | None = None
 
     @property

@@ -60,6 +60,7 @@ class RoomState:
     unreachable_since: datetime | None = None
     # What the gates ask (SAFETY D).
     arming: Arming | None = None
+    armed_for: str = ""
     count_rose: bool = False
     recorder_there: bool = False
     simulated_seen: bool = False
@@ -125,6 +126,7 @@ class RoomBook:
         state = self.rooms[episode.room_sid]
         state.last_attended_at = episode.bounds.last_attended_at
         state.person_seen = bool(episode.person_seen)
+        state.simulated_seen |= episode.simulated
         self.looks.ask(episode.room_sid, mono)
         self.looks.probe_at(episode.room_sid, mono)
 
@@ -204,11 +206,14 @@ class RoomBook:
 
     # ---- arming ---------------------------------------------------------------------------------
 
-    def arm(self, sid: str, mono: float) -> None:
-        """From now on looks at this room confirm that it may be deleted; it must be due (SAFETY D)."""
+    def arm(self, sid: str, mono: float, for_whom: str) -> None:
+        """From now on looks at this room confirm that it may be deleted; it must be due (SAFETY D).
+
+        Looks that confirmed it for somebody else, before it was due for this one, do not count.
+        """
         state = self.rooms[sid]
-        if state.arming is None:
-            state.arming = Arming(mono)
+        if state.arming is None or state.armed_for != for_whom:
+            state.arming, state.armed_for = Arming(mono), for_whom
             state.count_rose = False
             self.looks.arm_at(sid, mono)
 
@@ -238,6 +243,13 @@ class RoomBook:
         asked = mono - (look.answered_at - look.asked_at).total_seconds()
         state.arming = state.arming.confirmed(asked)
         self.looks.arm_at(sid, state.arming.next_look(self.confirmations))
+
+    def ask_node(self, sid: str, at: datetime, mono: float) -> None:
+        """The room's node did not answer a request: one more such answer, of a probe, strands it (A10)."""
+        state = self.rooms.get(sid)
+        if state is not None and state.episode is not None:
+            state.unreachable_since = state.unreachable_since or at
+            self.looks.probe_at(sid, mono)
 
     def shift(self, by: timedelta) -> None:
         """Our wall clock was set `by`: what was noted before was that much later than thought."""
@@ -285,18 +297,20 @@ class RoomBook:
             state.last_attended_at = max(state.last_attended_at or proven, proven)
             state.person_unlooked |= not state.persons
             state.person_seen = True
-        if now <= self.explainable(state):
-            if state.state is VerdictState.ATTENDED:
-                self._judge(
-                    state, VerdictState.UNKNOWN, f"the count fell to {now}; not looked at since"
-                )
-            self.looks.ask(room.sid, mono, after=_left_to_server(room))
-        elif state.state is VerdictState.ORPHANED or state.episode is not None:
+        was_orphaned = state.state is VerdictState.ORPHANED or state.episode is not None
+        if now > was and was_orphaned and now > self.explained(state):
+            # Somebody may have come: never left to the server, as a fall is.
             if state.state is not VerdictState.ATTENDED:
                 self._judge(
                     state, VerdictState.UNKNOWN, f"the count rose to {now}; not looked at since"
                 )
             self.looks.ask(room.sid, mono)
+        elif now <= self.explainable(state):
+            if state.state is VerdictState.ATTENDED:
+                self._judge(
+                    state, VerdictState.UNKNOWN, f"the count fell to {now}; not looked at since"
+                )
+            self.looks.ask(room.sid, mono, after=_left_to_server(room) if now < was else 0.0)
         else:
             self.looks.settled(room.sid)
 

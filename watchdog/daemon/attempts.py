@@ -55,7 +55,8 @@ class Attempts:
     def close_reason(self, sid: str) -> CloseReason:
         """Why the episode of a room that is gone has ended: by us, where we know that we asked."""
         attempt = self.open.get(sid)
-        return CloseReason.DELETED if attempt and attempt.answer else CloseReason.ROOM_GONE
+        sent = attempt is not None and attempt.answer in (Outcome.DELETED, Outcome.UNKNOWN)
+        return CloseReason.DELETED if sent else CloseReason.ROOM_GONE
 
     def begin(self, intent: AuditEntry, answer: Outcome | None, mono: float) -> None:
         """From now on verify this attempt."""
@@ -87,6 +88,11 @@ class Attempts:
                 attempt.asked = True
                 self.book.looks.ask(sid, mono)
             return None
+        if attempt.answer is Outcome.UNKNOWN and state.episode and state.episode.stranded_since:
+            return (
+                Outcome.STRANDED,
+                "its node does not answer: it can be neither deleted nor reached",
+            )
         return _still_there(attempt.answer, state.state if looked else VerdictState.UNKNOWN)
 
 
@@ -103,6 +109,8 @@ def _gone(answer: Outcome | None) -> tuple[Outcome, str]:
         return Outcome.DELETED, "two lists no longer name the room"
     if answer is Outcome.UNKNOWN:
         return Outcome.DELETED, "the answer was lost, and two lists no longer name the room"
+    if answer is Outcome.ALREADY_GONE:
+        return Outcome.ALREADY_GONE, "no list names the room any more; no request was sent"
     return Outcome.UNKNOWN, (
         "the watchdog was stopped before it wrote down an answer; the room is gone, by this request or not"
     )
@@ -114,4 +122,6 @@ def _still_there(answer: Outcome | None, state: VerdictState) -> tuple[Outcome, 
         return Outcome.INEFFECTIVE, f"the server said that it was done, and {now}"
     if answer is Outcome.UNKNOWN:
         return Outcome.UNKNOWN, f"the request had no answer, and {now}"
+    if answer is Outcome.ALREADY_GONE:
+        return Outcome.ABORTED, f"one list did not name it, and {now}; no request was sent"
     return Outcome.ABORTED, f"the watchdog was stopped before it wrote down an answer, and {now}"

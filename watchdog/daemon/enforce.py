@@ -20,7 +20,7 @@ from watchdog.core.deletion import (
     DeletionRequest,
     Outcome,
 )
-from watchdog.core.errors import RoomServiceError, StoreError
+from watchdog.core.errors import RateLimited, RoomServiceError, RoomUnreachable, StoreError
 from watchdog.core.gatenotes import GateNotes
 from watchdog.core.gates import ALWAYS, PROTECTIONS, ProjectState, Safeguards, Word, words
 from watchdog.core.limits import Queue
@@ -42,6 +42,12 @@ ENFORCING_SECONDS = 15.0
 """A tick begins no attempt after so long; one under way has the deadlines of its requests."""
 DISAGREEMENTS = 3
 """So many last looks with an unexplained count make a suspect of a room."""
+PLAN_SECONDS = 45.0
+"""So old what the gates said may be when a request is made: the attempts of a tick, and their deadlines."""
+REFUSAL = 60.0
+LONGEST_REFUSAL = 3600.0
+"""Where the server refuses DeleteRoom itself, it is asked again after this, and less and less often (T32)."""
+UNREACHABLE = 600.0
 COUNT_DISAGREES = "count_disagrees"
 
 
@@ -90,6 +96,8 @@ class Enforcer:
         self._requests = Requests(book, clock)
         self._warm = WarmUp(clock.monotonic())
         self._jumped: float | None = None
+        self._refusals = 0
+        self._refused = (float("-inf"), "")
         self._control: Control | None = None
         self._unwritten: list[AuditEntry] = []
         self._disagreed: Counter[str] = Counter()
@@ -100,10 +108,11 @@ class Enforcer:
 
     # ---- what happens around it -------------------------------------------------------------------
 
-    async def load(self, last: TickRecord | None) -> None:
+    async def load(self, last: TickRecord | None) -> frozenset[str]:
         """Take up what an earlier run left: open intents are verified, never repeated. Raises StoreError.
 
-        `last` is its last tick: a hold that was open then goes on.
+        `last` is its last tick: a hold that was open then goes on. Returns the open episodes in which a last
+        look had seen a person.
         """
         now, mono = self._clock.now(), self._clock.monotonic()
         if last is not None and last.gates.held_for is not None:
@@ -116,6 +125,7 @@ class Enforcer:
         for intent, answer in memory.open_intents:
             self._attempts.begin(intent, answer, mono)
             self._requests.done(intent.intent)
+        return memory.returned
 
     def clock_set(self, mono: float) -> None:
         """Our machine's clock was set: nothing that was seen before counts."""
@@ -169,9 +179,9 @@ class Enforcer:
         await self._read_control()
         for attempt, outcome in self._attempts.settle(mono):
             self._note_settled(attempt, outcome, mono)
-        requests = self._control.requests if self._control else ()
-        for request, became, why in self._requests.take(requests):
-            self._unwritten.append(self._answer(request, became, why, now))
+        if self._control is not None:
+            for request, became, why in self._requests.take(self._control.requests):
+                self._unwritten.append(self._answer(request, became, why, now))
         with suppress(StoreError):  # the gate `durable` holds, and the tick's own commit says why
             await self._write_down()
         self.plan = self._planner.plan(
@@ -206,6 +216,7 @@ class Enforcer:
         return ProjectState(
             safeguards=self.safeguards,
             paused=paused,
+            refused=self._refused[1] if mono < self._refused[0] else "",
             stopped=self._powers.stopped(),
             sudden=self._sudden.says(),
             good_ticks=self._warm.ticks,
@@ -234,11 +245,17 @@ class Enforcer:
             paused = self._control is None or self._control.pause is not None
             if (paused and target.request is None) or self._forbidden():
                 break
-            if target.request and not self._requests.still_open(target.request, self._control):
+            if self._taken_back(target):
                 continue
             finding = await self._attempt(target)
             if finding.error is not None:
-                return finding.error
+                # Where DeleteRoom alone is refused, looking goes on; a gate holds the deletions.
+                refused = finding.outcome is Outcome.FAILED
+                return (
+                    None
+                    if refused and not isinstance(finding.error, RateLimited)
+                    else finding.error
+                )
         return None
 
     async def _tell_would_be(self) -> None:
@@ -267,12 +284,12 @@ class Enforcer:
         if finding.look is not None:
             self._note_look(finding.look)
         sent = finding.outcome in (Outcome.DELETED, Outcome.UNKNOWN)
-        kind = AuditKind.ANSWER if sent else AuditKind.OUTCOME
-        if sent:
+        kind = AuditKind.ANSWER if finding.to_be_verified else AuditKind.OUTCOME
+        if finding.to_be_verified:
             self._attempts.begin(intent, finding.outcome, mono)
-            self._tell(ChangeKind.DELETION_SENT, target.episode, finding.why)
-        else:
-            self._tell(ChangeKind.NOT_DELETED, target.episode, f"{finding.outcome}: {finding.why}")
+        why = finding.why if sent else f"{finding.outcome}: {finding.why}"
+        told = ChangeKind.DELETION_SENT if sent else ChangeKind.NOT_DELETED
+        self._tell(told, target.episode, why)
         self._note_finding(intent, finding, mono)
         self._unwritten.append(after(intent, kind, finding.outcome, finding.why, self._clock.now()))
         if target.request:
@@ -291,16 +308,31 @@ class Enforcer:
             said = words(state, seen(case, room, snapshot, verdict))
             return next((w for w in said if w.gate in PROTECTIONS and not w.passes), None)
 
+        async def still_wanted() -> str:
+            await self._read_control()
+            if self._control is None:
+                return "the database does not say whether it is paused"
+            if self._control.pause is not None and target.request is None:
+                return self._control.pause.sentence
+            return "it was taken back" if self._taken_back(target) else ""
+
         recheck = Recheck(
             room.snapshot,
             explained=lambda verdict: self._book.explained_by(room, verdict),
             protected=protected,
+            still_wanted=still_wanted,
             still_allowed=self._forbidden,
         )
         return await delete_if_still_alone(self._service, self._clock, self._book.rules, recheck)
 
+    def _taken_back(self, target: Target) -> bool:
+        request = target.request
+        return request is not None and not self._requests.still_open(request, self._control)
+
     def _forbidden(self) -> str:
         """What forbids every deletion at this very moment, or nothing."""
+        if self._clock.monotonic() - self.plan.made > PLAN_SECONDS:
+            return "too much time has passed since the gates were asked"
         if not self._powers.lease.held():
             return "the database's lock is not held any more"
         return self._powers.stopped()
@@ -312,10 +344,18 @@ class Enforcer:
         name, sid = intent.room_name, intent.room_sid
         if finding.outcome is Outcome.DELETED:
             self._cooldowns.note(intent, mono)
+            self._refusals = 0
+        elif isinstance(finding.error, RoomUnreachable):
+            # Deleting such a room can start it anew: it is probed at once, and left alone for long (T28).
+            self._cooldowns.not_deleted(name, mono, "its node did not answer", least=UNREACHABLE)
+            self._book.ask_node(sid, self._clock.now(), mono)
         elif finding.outcome is Outcome.UNKNOWN:
             self._cooldowns.not_deleted(name, mono, "the last request had no answer")
         elif finding.outcome is Outcome.FAILED:
             self._cooldowns.not_deleted(name, mono, "the server refused the last request")
+            self._refusals += 1
+            pause = min(LONGEST_REFUSAL, REFUSAL * 2.0 ** min(self._refusals - 1, 8))
+            self._refused = (mono + pause, finding.why)
         if finding.counted:
             self._disagreed[sid] += 1
             if self._disagreed[sid] >= DISAGREEMENTS:

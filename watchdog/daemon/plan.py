@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from watchdog.core.cooldown import Cooldowns
-from watchdog.core.deletion import DeletionRequest, Mode
+from watchdog.core.deletion import BY_POLICY, DeletionRequest, Mode
 from watchdog.core.gates import (
     ARMED,
     LIMITS,
@@ -54,6 +54,8 @@ class Plan:
     words: Mapping[str, tuple[Word, ...]] = field(default_factory=dict)
     ready: tuple[Target, ...] = ()
     would_be: tuple[Target, ...] = ()
+    made: float = float("-inf")
+    """When the gates were asked, in monotonic seconds."""
     simulated: tuple[str, ...] = ()
     """The episodes of due rooms that a simulated participant is, or was, in."""
 
@@ -93,7 +95,8 @@ class Cases:
             cooldown=left,
             why_cooldown=why,
             arming_known=True,
-            arming=room.arming,
+            # A count that rose, and that no look has explained yet, is no confirmation.
+            arming=None if room.count_rose else room.arming,
         )
         return seen(case, room, room.snapshot)
 
@@ -137,6 +140,8 @@ class Planner:
     ) -> Plan:
         """Every due room and what the gates say. `requests` are by SID; `watched` is the watched clock."""
         due: list[tuple[Target, RoomCase]] = []
+        episodes = tuple(episodes)
+        self.told &= {episode.id for episode in episodes}
         for episode in sorted(episodes, key=lambda e: e.watched_at_open):
             ruling, age = rulings.get(episode.id), max(0.0, watched - episode.watched_at_open)
             request = requests.get(episode.room_sid)
@@ -168,7 +173,8 @@ class Planner:
             {t.episode.id: t.words for t in told},
             (*by_hand, *(() if observing else by_policy)),
             by_policy if observing else (),
-            tuple(t.episode.id for t, case in due if case.simulated),
+            made=mono,
+            simulated=tuple(t.episode.id for t, case in due if case.simulated),
         )
 
     def _in_turn(self, case: RoomCase, target: Target, mono: float) -> RoomCase:
@@ -196,11 +202,11 @@ class Planner:
 
     def _arm(self, chosen: Iterable[Target], mono: float) -> None:
         book = self.cases.book
-        wanted = {target.episode.room_sid: None for target in chosen}
+        wanted = {t.episode.room_sid: t.request.id if t.request else BY_POLICY for t in chosen}
         for sid in [sid for sid in book.looks.being_armed if sid not in wanted]:
             book.disarm(sid)
-        for sid in wanted:
-            book.arm(sid, mono)
+        for sid, for_whom in wanted.items():
+            book.arm(sid, mono, for_whom)
 
 
 def _is_due(ruling: Ruling, age: float) -> bool:

@@ -30,8 +30,11 @@ class RoomService(Protocol):
         """Return where the room's node answers; raise RoomUnreachable where it does not."""
         ...
 
-    async def delete(self, room_name: str) -> None:
-        """Delete the room that has this name when the one request arrives."""
+    async def delete(self, room_name: str, *, within: float) -> None:
+        """Delete the room that has this name when the one request arrives.
+
+        Raises NotSent where it could not be sent within so many seconds.
+        """
         ...
 
 

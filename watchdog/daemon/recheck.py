@@ -4,16 +4,16 @@ Three requests, in this order: the room by name (same SID, protection afresh, no
 in it (agents, no person), and, within a second of that answer, DeleteRoom.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from watchdog.core.budget import Purpose
 from watchdog.core.classify import DetectionRules, classify
 from watchdog.core.deletion import Outcome
 from watchdog.core.errors import (
     BadAnswer,
+    NotSent,
     RequestTimedOut,
     RoomNotFound,
     RoomServiceError,
@@ -45,7 +45,8 @@ class Finding:
     look: Look | None = None
     counted: bool = False
     error: RoomServiceError | None = None
-    details: dict[str, Any] = field(default_factory=dict)
+    to_be_verified: bool = False
+    """Later lists and looks must say what became of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,10 @@ class Recheck:
     room: RoomSnapshot
     explained: Callable[[Verdict | None], int]
     protected: Callable[[RoomSnapshot, Verdict | None], Word | None]
+    still_wanted: Callable[[], Awaitable[str]]
+    """Asked between the list and the look, where it costs nothing of the second: why not, or nothing."""
     still_allowed: Callable[[], str]
-    """Asked at the very last: why not, or nothing."""
+    """Asked at the very last, without a pause: why not, or nothing."""
 
 
 async def delete_if_still_alone(
@@ -68,7 +71,7 @@ async def delete_if_still_alone(
 ) -> Finding:
     """Look once more and, if everything still holds, delete. Never raises for what the server does."""
     try:
-        found = await _look_again(service, rules, case)
+        found = await _look_again(service, clock, rules, case)
     except RoomServiceError as error:
         return Finding(Outcome.ABORTED, f"the last look failed: {error}", error=error)
     if isinstance(found, Finding):
@@ -80,26 +83,39 @@ async def delete_if_still_alone(
         why = f"the last look was asked for {asked:.1f} s ago and answered {answered:.1f} s ago"
         return Finding(Outcome.ABORTED, f"{why}: too old to act on", found)
     try:
-        await service.delete(case.room.name)
+        await service.delete(case.room.name, within=STALE_SECONDS - answered)
+    except NotSent as error:
+        return Finding(Outcome.ABORTED, str(error), found)
     except RoomNotFound:
         return Finding(Outcome.ALREADY_GONE, "the server knows no room of this name", found)
     except MAY_HAVE_WORKED as error:
-        return Finding(Outcome.UNKNOWN, f"no answer tells: {error}", found, error=error)
+        why = f"no answer tells: {error}"
+        return Finding(Outcome.UNKNOWN, why, found, error=error, to_be_verified=True)
     except RoomServiceError as error:
         return Finding(Outcome.FAILED, str(error), found, error=error)
-    return Finding(Outcome.DELETED, "the server said that it was done", found)
+    why = "the server said that it was done"
+    return Finding(Outcome.DELETED, why, found, to_be_verified=True)
 
 
-async def _look_again(service: RoomService, rules: DetectionRules, case: Recheck) -> Look | Finding:
+async def _look_again(
+    service: RoomService, clock: SteadyClock, rules: DetectionRules, case: Recheck
+) -> Look | Finding:
     """The look that allows it, or the finding that does not. Raises RoomServiceError."""
     listing = await service.list_rooms(names=(case.room.name,), purpose=Purpose.RECHECK)
     room = next((r for r in listing.rooms.values() if r.name == case.room.name), None)
     if room is None:
-        return Finding(Outcome.ALREADY_GONE, "the room is not listed any more")
+        # One answer ends nothing (T02): later lists must agree.
+        why = "the room was not listed at the last moment"
+        return Finding(Outcome.ALREADY_GONE, why, to_be_verified=True)
     if room.sid != case.room.sid:
         return Finding(Outcome.REPLACED, f"the name belongs to another room now, {room.sid}")
     if word := case.protected(room, None):
         return Finding(Outcome.ABORTED, f"{word.gate}: {word.why}")
+    if why := await case.still_wanted():
+        return Finding(Outcome.ABORTED, why)
+    if (passed := _seconds_since(listing.asked_at, clock)) > SLOW_SECONDS:
+        # By now the name can belong to another room.
+        return Finding(Outcome.ABORTED, f"the last list took {passed:.1f} s: too old to act on")
     look = await service.look(room, Purpose.RECHECK)
     verdict = classify(look.participants, rules)
     if verdict.of_role(Role.PERSON):

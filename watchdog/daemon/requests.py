@@ -18,6 +18,7 @@ LISTS_TO_KNOW = 2
 @dataclass(slots=True)
 class _Taken:
     request: DeletionRequest
+    at: float
     lists: int = 0
 
 
@@ -49,10 +50,13 @@ class Requests:
         self, given: Iterable[DeletionRequest]
     ) -> Iterator[tuple[DeletionRequest, Outcome, str]]:
         """Take up what the database says is open, after a good tick; gives what can be answered at once."""
+        given = tuple(given)
+        # What the database no longer calls open needs no remembering.
+        self._answered &= {request.id for request in given}
         here = {r.id: r for r in given if r.id not in self._answered}
         self._taken = {key: taken for key, taken in self._taken.items() if key in here}
         for key, request in here.items():
-            taken = self._taken.setdefault(key, _Taken(request))
+            taken = self._taken.setdefault(key, _Taken(request, self.clock.monotonic()))
             taken.lists += 1
             if answer := self._answer(taken):
                 self.done(key)
@@ -86,6 +90,10 @@ class Requests:
             if any(r.snapshot.name == request.room_name for r in self.book.rooms.values()):
                 return Outcome.REPLACED, "the name belongs to another room now"
             return Outcome.ALREADY_GONE, "the room is not listed any more"
+        if state.looked_mono is None or state.looked_mono < taken.at:
+            # What an older look showed is no answer to whoever asks now.
+            self.book.looks.ask(request.room_sid, self.clock.monotonic())
+            return None
         if state.state is VerdictState.ATTENDED:
             return Outcome.PERSON_RETURNED, f"a person is in it: {state.reason}"
         if state.state is VerdictState.EMPTY:

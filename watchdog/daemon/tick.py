@@ -100,12 +100,14 @@ class Project:
     async def load(self) -> None:
         """Take up what an earlier run left; the first tick does it by itself. Raises StoreError."""
         memory = await self._store.load(self.config.name)
-        await self._enforcer.load(memory.last)
-        self._tracker.resume(memory.episodes, memory.recent, self._clock.monotonic())
+        returned = await self._enforcer.load(memory.last)
+        mono = self._clock.monotonic()
+        self._tracker.resume(memory.episodes, memory.recent, mono)
         # A first list without rooms is suspicious while episodes are open (T02).
         self._trust.believed = len(memory.episodes)
         last = memory.last
         self._accounts = Accounts.restored(memory.closed_spend, last.exported if last else {})
+        self._tracker.close_returned(returned, self._clock.now(), mono)
         if last is not None:
             self._number = last.number
             self._watch = Watch(last.watched_seconds, last.blind_seconds, memory.last_good_at)
@@ -136,9 +138,10 @@ class Project:
             self._note_refusal(error)
             this.error = str(error)
             return await self._finish(this, TickResult.FAILED)
-        self._refusals = 0
-        suspicious = trust is Trust.SUSPICIOUS
-        return await self._finish(this, TickResult.SUSPICIOUS if suspicious else TickResult.OK)
+        if trust is Trust.SUSPICIOUS:
+            self._refusals = 0
+            return await self._finish(this, TickResult.SUSPICIOUS)
+        return await self._finish(this, TickResult.OK)
 
     # ---- observe --------------------------------------------------------------------------------
 
@@ -211,20 +214,38 @@ class Project:
         return rulings
 
     async def _finish(self, this: Pass, result: TickResult) -> TickReport:
-        """Price what is known, write it, and only then let it be seen."""
+        """Price what is known, write it, and only then act on it and let it be seen."""
         now = self._clock.now()
         self._number += 1
-        bill = self._accounts.bill(
+        bill = self._bill(now)
+        rulings = self._decide(bill, result)
+        if result is TickResult.OK:
+            await self._plan(rulings)
+        record = self._record(this, result, bill, now)
+        result, rows = await self._commit(this, result, record, bill)
+        if result is TickResult.OK:
+            result = await self._enforce(this)
+            if self._tracker.unwritten.episodes:
+                # A last look saw a person: that must be known to whoever starts after us (A7).
+                bill = self._bill(now)
+                again = self._record(this, result, bill, now)
+                again = replace(again, seen={**record.seen, **again.seen}, probed=record.probed)
+                result, more = await self._commit(this, result, again, bill)
+                rows += more
+        self._last = self._report(this, result, bill, rulings, now=now, rows=rows)
+        return self._last
+
+    def _bill(self, now: datetime) -> Bill:
+        return self._accounts.bill(
             self._tracker.episodes,
             self.config.tariff,
             self._watch.good_wall or now,
             self._book.skew,
         )
-        rulings = self._decide(bill, result)
-        if result is TickResult.OK:
-            await self._plan(rulings)
+
+    def _record(self, this: Pass, result: TickResult, bill: Bill, now: datetime) -> TickRecord:
         unwritten = self._tracker.unwritten
-        record = TickRecord(
+        return TickRecord(
             project=self.config.name,
             number=self._number,
             at=now,
@@ -239,21 +260,22 @@ class Project:
             gates=self._enforcer.notes(),
             clock_set=unwritten.clock_set,
         )
-        rows = 0
-        if self._loaded:
-            try:
-                rows = await self._store.commit(
-                    record, tuple(unwritten.episodes.values()), self._accounts.uncommitted
-                )
-            except StoreError as error:
-                result, this.error = TickResult.FAILED, str(error)
-            else:
-                self._tracker.unwritten = Unwritten()
-                self._accounts.committed(bill)
-        if result is TickResult.OK:
-            result = await self._enforce(this)
-        self._last = self._report(this, result, bill, rulings, now=now, rows=rows)
-        return self._last
+
+    async def _commit(
+        self, this: Pass, result: TickResult, record: TickRecord, bill: Bill
+    ) -> tuple[TickResult, int]:
+        """Write one record and what changed; what cannot be written stays for the next commit."""
+        if not self._loaded:
+            return result, 0
+        changed = tuple(self._tracker.unwritten.episodes.values())
+        try:
+            rows = await self._store.commit(record, changed, self._accounts.uncommitted)
+        except StoreError as error:
+            this.error = str(error)
+            return TickResult.FAILED, 0
+        self._tracker.unwritten = Unwritten()
+        self._accounts.committed(bill)
+        return result, rows
 
     # ---- enforce --------------------------------------------------------------------------------
 
@@ -271,7 +293,9 @@ class Project:
         except StoreError as failure:
             this.error = str(failure)
             return TickResult.FAILED
-        if error is not None:
+        if error is None:
+            self._refusals = 0
+        else:
             self._note_refusal(error)
             this.error = this.error or str(error)
         return TickResult.OK

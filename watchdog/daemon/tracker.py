@@ -88,6 +88,12 @@ class EpisodeTracker:
             else:
                 self._book.attended_before[closed.room_sid] = person_seen_at(closed)
 
+    def close_returned(self, ids: frozenset[str], at: datetime, mono: float) -> None:
+        """End the episodes in which an earlier run saw a person, and could not write it down (A7)."""
+        for episode in [e for e in self._open.values() if e.id in ids]:
+            reason = CloseReason.PERSON_RETURNED
+            self._close(episode, at, reason, "a person was there before the start", mono)
+
     def shift(self, by: timedelta, mono: float) -> None:
         """Our wall clock was set `by`: the open episodes keep their lengths, on the new clock."""
         self._book.shift(by)
@@ -215,12 +221,14 @@ class EpisodeTracker:
                 watched=watched,
             )
             self._opened += 1
+            episode = replace(episode, simulated=state.simulated_seen)
             self._keep(episode, ChangeKind.OPENED, verdict.reason, mono)
             return
         episode, changed = seen_orphaned(state.episode, look, verdict)
-        if episode.person_seen is not state.person_known:
+        known = (state.person_known, state.simulated_seen)
+        if (episode.person_seen, episode.simulated) != known:
             # That nobody ever came is known only as long as we kept looking, and no count said so (A8).
-            episode = replace(episode, person_seen=state.person_known)
+            episode = replace(episode, person_seen=known[0], simulated=known[1])
             self.unwritten.episodes[episode.id] = episode
         if changed:
             self._keep(episode, ChangeKind.AGENTS, verdict.reason, mono)

@@ -7,6 +7,7 @@ errors become the handful in `watchdog.core.errors`, each with a hint for the op
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
@@ -31,6 +32,7 @@ from watchdog.core.clock import Clock
 from watchdog.core.errors import (
     BadAnswer,
     CredentialsRejected,
+    NotSent,
     PermissionMissing,
     RateLimited,
     RequestRejected,
@@ -153,6 +155,29 @@ class SkewMeter:
         self.skew = (date - middle).total_seconds() + 0.5
 
 
+_send_before: ContextVar[float | None] = ContextVar("send_before", default=None)
+"""Until when, on the monotonic clock, the request that is being made may be sent; None: at any time."""
+
+
+class SendGuard:
+    """Lets no request go that is too late: connecting can take seconds, and they count (SAFETY D)."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def trace(self) -> aiohttp.TraceConfig:
+        """An aiohttp trace that is asked when there is a connection, and nothing was sent on it yet."""
+        config = aiohttp.TraceConfig()
+        config.on_connection_create_end.append(self._connected)
+        config.on_connection_reuseconn.append(self._connected)
+        return config
+
+    async def _connected(self, *_: Any) -> None:
+        until = _send_before.get()
+        if until is not None and (late := self._clock.monotonic() - until) > 0:
+            raise NotSent("DeleteRoom", f"the connection came {late:.1f} s too late; not sent")
+
+
 class LiveKitGateway:
     """One project's Room Service. All methods raise `RoomServiceError` and nothing else."""
 
@@ -194,7 +219,7 @@ class LiveKitGateway:
         seconds later could end a call that a person has joined meanwhile (T46).
         """
         meter = SkewMeter(clock)
-        session = aiohttp.ClientSession(trace_configs=[meter.trace()])
+        session = aiohttp.ClientSession(trace_configs=[meter.trace(), SendGuard(clock).trace()])
         api = _OwnedSessionApi(
             LiveKitAPI(url, api_key, api_secret, session=session),
             LiveKitAPI(url, api_key, api_secret, session=session, failover=False),
@@ -260,13 +285,18 @@ class LiveKitGateway:
         async with self._request("ListDispatch", PROBE_DEADLINE, Purpose.PROBE):
             await self._api.agent_dispatch.list_dispatch(room_name)
 
-    async def delete(self, room_name: str) -> None:
+    async def delete(self, room_name: str, *, within: float) -> None:
         """Delete the room that has this name when the request arrives: one request, never repeated.
 
-        Returns where the server said that it was done; RoomNotFound where there was none.
+        Returns where the server said that it was done; RoomNotFound where there was none, NotSent where
+        there was no connection to send it on within so many seconds.
         """
         async with self._request("DeleteRoom", DELETE_DEADLINE, Purpose.RECHECK):
-            await self._api.deleting.delete_room(DeleteRoomRequest(room=room_name))
+            token = _send_before.set(self._clock.monotonic() + within)
+            try:
+                await self._api.deleting.delete_room(DeleteRoomRequest(room=room_name))
+            finally:
+                _send_before.reset(token)
 
     @asynccontextmanager
     async def _request(self, method: str, deadline: float, purpose: Purpose) -> AsyncIterator[None]:

@@ -48,10 +48,15 @@ class AuditStore:
             found = await connection.execute(sql.SENT, {"project": project, "since": since})
             sent = tuple(entry_of(row) for row in found.mappings())
             told = await connection.execute(sql.TOLD, {"project": project})
-            episodes = frozenset(row.episode for row in told.all())
+            said = [(row.episode, Outcome(row.outcome)) for row in told.all()]
         answers = {e.intent: e.outcome for e in unsettled if e.kind is AuditKind.ANSWER}
         intents = tuple((e, answers.get(e.intent)) for e in unsettled if e.kind is AuditKind.INTENT)
-        return AuditMemory(intents, sent, episodes)
+        return AuditMemory(
+            intents,
+            sent,
+            told=frozenset(key for key, outcome in said if outcome is Outcome.WOULD_DELETE),
+            returned=frozenset(key for key, outcome in said if outcome is Outcome.PERSON_RETURNED),
+        )
 
     @uninterrupted
     async def entries(

@@ -175,7 +175,7 @@ def run_lock(url: str) -> RunLock | NoLock:
     """
     place = find(url)
     check_place(place)
-    return NoLock() if place.path is None else RunLock(place.path)
+    return NoLock(held=place.in_memory) if place.path is None else RunLock(place.path)
 
 
 def stop_file(url: str) -> Path | None:

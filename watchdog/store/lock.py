@@ -15,11 +15,18 @@ class DatabaseInUseError(StoreError):
 
 
 class NoLock:
-    """Stands in for the lock of a database that is nobody else's: one in memory."""
+    """Stands in for a lock where there is none to take.
+
+    A database in memory is nobody else's and counts as held. One on a server is shared, and is not held
+    by anybody: nothing may be deleted on the strength of it (T44).
+    """
+
+    def __init__(self, *, held: bool) -> None:
+        self._held = held
 
     def held(self) -> bool:
-        """Nobody can take it."""
-        return True
+        """Whether nobody else can use the database."""
+        return self._held
 
     def __enter__(self) -> Self:
         return self

@@ -32,6 +32,7 @@ def episode_row(episode: Episode) -> dict[str, Any]:
         "last_probed_at": episode.last_probed_at,
         "stranded_since": episode.stranded_since,
         "close_reason": episode.close_reason,
+        "simulated": episode.simulated,
     }
 
 
@@ -72,6 +73,7 @@ def episode_of(row: RowMapping, agents: tuple[AgentSpan, ...]) -> Episode:
         last_probed_at=row["last_probed_at"],
         stranded_since=row["stranded_since"],
         close_reason=None if reason is None else CloseReason(reason),
+        simulated=bool(row["simulated"]),
     )
 
 

@@ -95,9 +95,9 @@ SENT = (
     )
     .order_by(audit.c.number)
 )
-TOLD = sa.select(audit.c.episode).where(
+TOLD = sa.select(audit.c.episode, audit.c.outcome).where(
     audit.c.project == sa.bindparam("project"),
-    audit.c.outcome == "would_delete",
+    audit.c.outcome.in_(("would_delete", "person_returned")),
     audit.c.episode.in_(
         sa.select(episodes.c.id).where(
             episodes.c.project == sa.bindparam("project"), episodes.c.close_reason.is_(None)

@@ -122,6 +122,7 @@ episodes = sa.Table(
     sa.Column("last_probed_at", Utc),
     sa.Column("stranded_since", Utc),
     sa.Column("close_reason", CleanText),
+    sa.Column("simulated", sa.Boolean),  # NULL in rows that are older than the column
     sa.Index(None, "project", "close_reason"),  # the open ones: close_reason IS NULL
     sa.Index(None, "project", "room_name"),
     sa.Index(None, "project", "room_sid"),
