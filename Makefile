@@ -40,6 +40,9 @@ test: check  ## every check and the tests (under 12 minutes on 2 cores)
 test-slow: $(STAMP)  ## the tests that take longer
 	$(PY) -m pytest -m slow $(TESTS)
 
+soak: $(STAMP)  ## the proof at any size on both cores: make soak SEED=1 STEPS=100000
+	$(PY) -m tests.proof.run --seed $(or $(SEED),1) --steps $(or $(STEPS),100000)
+
 lock: $(STAMP)  ## compile requirements/*.txt anew from pyproject.toml
 	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  pyproject.toml --output-file requirements/run.txt

@@ -15,7 +15,7 @@ TRAPS = [
     *(f"T{n}" for n in range(45, 50)),
     "T51",
 ]
-RULES = [*(f"A{n}" for n in range(1, 11)), "C", "D"]
+RULES = [*(f"A{n}" for n in range(1, 11)), "C", "D", "G"]
 
 
 @cache

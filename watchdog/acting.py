@@ -4,7 +4,6 @@ import asyncio
 import sys
 import uuid
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,19 +15,10 @@ from watchdog.expose.formats import audit_json
 from watchdog.expose.labels import printable
 from watchdog.expose.tables import audit_table
 from watchdog.inquiry import RoomFinding, find_room, split_target
+from watchdog.options import ConfigOption, JsonOption
 from watchdog.printing import print_json, room_lines, say, show
 from watchdog.settings import Settings, load_settings
 
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        help="The TOML file; else WATCHDOG_CONFIG, else ./watchdog.toml.",
-        show_default=False,
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why, for the audit.")]
 ProjectArgument = Annotated[
     str | None, typer.Argument(metavar="PROJECT", help="One project; else all of them.")

@@ -4,7 +4,6 @@ import asyncio
 import sys
 import warnings
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -21,6 +20,7 @@ from watchdog.expose.formats import orphan_json
 from watchdog.expose.labels import printable
 from watchdog.expose.tables import rooms_table
 from watchdog.inquiry import ProbeFinding, RoomFinding, find_room, probe_project, split_target
+from watchdog.options import ConfigOption, JsonOption
 from watchdog.printing import (
     explanation_json,
     finding_json,
@@ -51,18 +51,6 @@ app = typer.Typer(
 )
 db = typer.Typer(help="The database's schema.", no_args_is_help=True)
 app.add_typer(db, name="db")
-acting.register(app)
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        help="The TOML file; else WATCHDOG_CONFIG, else ./watchdog.toml.",
-        show_default=False,
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def main() -> None:
@@ -344,6 +332,9 @@ async def _history(settings: Settings, project: str, room: str) -> History:
         return History(problem=str(error))
     tariff = _tariffs(settings).get(project)
     return History(episodes, ticks.get(project), tariff, policies_of(settings), steering)
+
+
+acting.register(app)
 
 
 @db.command("upgrade")

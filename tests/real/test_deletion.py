@@ -150,6 +150,7 @@ async def test_enforce_deletes_the_room_that_was_left_and_observe_and_no_neighbo
         assert requests is None
 
 
+@pytest.mark.slow
 async def test_at_the_last_moment_a_person_or_another_room_is_never_cut_off(
     fresh_server: RealServer, tmp_path: Path
 ):

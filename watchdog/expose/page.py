@@ -12,6 +12,7 @@ from watchdog.expose.formats import (
     Unpriced,
     agent_names,
     all_priced,
+    due_text,
     duration,
     iso,
     lacks_price,
@@ -81,7 +82,7 @@ Money is an estimate.</p>
 def _rooms_table(rows: str) -> str:
     return f"""<table>
 <thead><tr><th>project</th><th>room</th><th>agents</th><th class="number">alone for</th>
-<th class="number">spend, low to high</th><th>why</th></tr></thead>
+<th class="number">spend, low to high</th><th>due</th><th>why</th></tr></thead>
 <tbody>{rows}</tbody>
 </table>"""
 
@@ -107,6 +108,7 @@ def _room(view: OrphanView, room_names: RoomNames, unpriced: Unpriced) -> str:
         f"<td>{escape(names)}</td>"
         f'<td class="number">{duration(view.age)}</td>'
         f'<td class="number">{_text(spend)}</td>'
+        f"<td>{_text(due_text(view))}</td>"
         f'<td class="dim">{_text(view.reason)}</td></tr>\n'
     )
 
