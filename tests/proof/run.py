@@ -23,7 +23,7 @@ from watchdog.core.budget import TokenBucket
 from watchdog.core.classify import DetectionRules
 from watchdog.core.deletion import Mode
 from watchdog.core.gates import Safeguards
-from watchdog.core.model import CloseReason
+from watchdog.core.model import CloseReason, Role
 from watchdog.core.policy import Action, Match, Policy, built_in_policies, ordered
 from watchdog.core.records import Spend
 from watchdog.core.report import ChangeKind, TickReport
@@ -35,6 +35,7 @@ from watchdog.simulator.api import SimulatorApi
 from watchdog.simulator.clock import VirtualClock
 from watchdog.simulator.cloud import CloudFlavour
 from watchdog.simulator.faults import ROW_KINDS, Fault, FaultKind, FaultPlan
+from watchdog.simulator.ledger import AGENTS
 from watchdog.simulator.world import World
 from watchdog.store.controls import ControlStore
 from watchdog.store.database import Database, open_database
@@ -300,16 +301,33 @@ class Proof:
                     self.witness.violations.append(f"(5) {name} was called gone and had not ended")
 
     def _judge_opening(self, sid: str, name: str, at: datetime) -> None:
-        for span in self.world.ledger.orphaned_spans(sid):
-            if span.start <= at and (span.end is None or span.end > at - LOOKING):
-                return
+        """Somebody was there all the while the look was asked and answered, or no agent ever was."""
+        look = self.witness.last_look(name, at)
+        if look is None:
+            self.witness.violations.append(f"(5) an episode of {name} opened without a look")
+            return
+        stays = self.world.ledger.stays_of(sid)
+        attended = any(
+            stay.role is Role.PERSON
+            and stay.joined_at < look.received
+            and (stay.left_at is None or stay.left_at > look.answered)
+            for stay in stays
+        )
+        agents = any(
+            stay.role in AGENTS
+            and stay.joined_at <= look.answered
+            and (stay.left_at is None or stay.left_at >= look.received)
+            for stay in stays
+        )
         # By name, a look at a room that has just taken this one's place tells of that one.
-        if any(
+        replaced = any(
             life.name == name and life.sid != sid and life.created_at > at - LOOKING
             for life in self.world.ledger.rooms.values()
-        ):
-            return
-        self.witness.violations.append(f"(5) an episode of {name} opened with no agent alone in it")
+        )
+        if (attended or not agents) and not replaced:
+            self.witness.violations.append(
+                f"(5) an episode of {name} opened with no agent alone in it"
+            )
 
     def _judge_spend(self, report: TickReport) -> None:
         """(5) What was exported never falls."""

@@ -61,6 +61,10 @@ class Witness:
     def note_look(self, room: str, look: Look) -> None:
         self._looks[room].append(look)
 
+    def last_look(self, room: str, at: datetime) -> Look | None:
+        """The last look that was answered by then."""
+        return next((k for k in reversed(self._looks[room]) if k.answered <= at), None)
+
     def lost(self, since: datetime) -> None:
         """The watchdog was killed: what it was told since then it never wrote down."""
         for looks in self._looks.values():
