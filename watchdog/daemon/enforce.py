@@ -248,14 +248,10 @@ class Enforcer:
             if self._taken_back(target):
                 continue
             finding = await self._attempt(target)
-            if finding.error is not None:
+            if (error := finding.error) is not None:
                 # Where DeleteRoom alone is refused, looking goes on; a gate holds the deletions.
-                refused = finding.outcome is Outcome.FAILED
-                return (
-                    None
-                    if refused and not isinstance(finding.error, RateLimited)
-                    else finding.error
-                )
+                refused = finding.outcome is Outcome.FAILED and not isinstance(error, RateLimited)
+                return None if refused else error
         return None
 
     async def _tell_would_be(self) -> None:
