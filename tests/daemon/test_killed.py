@@ -93,7 +93,7 @@ async def told(live: Watchers, fault: FaultKind | None, point: int, database: st
     assert effects == 1
     assert "left" not in world.rooms
     assert "busy" in world.rooms
-    if sent and fault is not FaultKind.ERROR_503:
+    if sent and fault is not FaultKind.ERROR_500:
         assert len(received) == 1, f"point {point}: sent again"
     counted = sum(e.outcome is Outcome.DELETED for e in outcomes)
     assert counted <= effects, f"point {point}: a deletion that was none is counted"
@@ -102,7 +102,7 @@ async def told(live: Watchers, fault: FaultKind | None, point: int, database: st
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("fault", [None, FaultKind.LOST_ANSWER, FaultKind.ERROR_503])
+@pytest.mark.parametrize("fault", [None, FaultKind.LOST_ANSWER, FaultKind.ERROR_500])
 async def test_a_kill_at_any_point_leaves_a_whole_audit_and_at_most_one_request_for_an_intent(
     fault, tmp_path
 ):
