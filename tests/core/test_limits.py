@@ -50,6 +50,14 @@ def test_what_is_released_goes_and_later_ones_are_counted_anew():
     assert more.opened == 30.0
     assert more.turn("ep_004", 30.0)
     assert not more.turn("ep_005", 30.0)
+    assert more.go(ids(9), 30.0) == set(ids(3)), "a later hold keeps the later ones only"
+
+
+def test_what_goes_in_a_tick_is_the_oldest_and_never_more_than_its_limit():
+    assert queue().update(ids(3), 0, 0.0).go(ids(3), 0.0) == set(ids(3))
+    held = queue().update(ids(5), 0, 0.0)
+    assert held.go(ids(5), 1799.9) == set()
+    assert held.go(ids(5), 1800.0) == {"ep_000"}
 
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=1, max_size=40))

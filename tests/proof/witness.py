@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from google.protobuf.message import DecodeError
 from livekit.protocol.room import ListParticipantsResponse, ListRoomsRequest, ListRoomsResponse
 
 from watchdog.core.deletion import AuditEntry, AuditKind
@@ -201,7 +202,7 @@ class Witnessed(RoomServiceSimulator):
     def _look(received: datetime, answered: datetime, status: int, body: bytes) -> Look:
         try:
             people = ListParticipantsResponse.FromString(body).participants if status == 200 else []
-        except Exception:
+        except DecodeError:
             return Look(received, answered, False, frozenset())
         shown = frozenset(p.identity for p in people)
         return Look(received, answered, status == 200 and bool(shown), shown)
@@ -212,7 +213,7 @@ class Witnessed(RoomServiceSimulator):
             return None, ""
         try:
             rooms = ListRoomsResponse.FromString(body).rooms
-        except Exception:
+        except DecodeError:
             return None, ""
         return (rooms[0].num_participants, rooms[0].sid) if rooms else (None, "")
 

@@ -62,6 +62,12 @@ class Queue:
             return self.per_tick
         return 1 if self.drains(at) else 0
 
+    def go(self, confirmed: Sequence[str], at: float) -> frozenset[str]:
+        """Which of these go in this tick: what was let go, and of the others as many as may."""
+        free = [key for key in confirmed if key in self.released][: self.per_tick]
+        held = [key for key in confirmed if key not in self.released][: self.most_now(at)]
+        return frozenset([*free, *held][: self.per_tick])
+
     def turn(self, episode: str, at: float) -> bool:
         """Whether a room may be confirmed now: while it drains, those whose turn comes by then."""
         if self.opened is None or episode in self.released:

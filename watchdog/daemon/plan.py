@@ -167,7 +167,8 @@ class Planner:
         armed = [t for t in chosen if not holding(t.words, but=self._not_asked(state, t))]
         observing = state.safeguards.mode is Mode.OBSERVE
         by_hand = tuple(t for t in armed if t.request is not None)
-        by_policy = tuple(t for t in armed if t.request is None)[: self.queue.most_now(mono)]
+        go = self.queue.go([t.episode.id for t in armed if t.request is None], mono)
+        by_policy = tuple(t for t in armed if t.request is None and t.episode.id in go)
         return Plan(
             state,
             {t.episode.id: t.words for t in told},
