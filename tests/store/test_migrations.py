@@ -236,7 +236,7 @@ async def test_the_migrated_schema_is_the_one_the_tables_would_make(path: Path, 
 
     def schema(file: Path) -> list[list[str]]:
         # SQLite puts an added column behind the one before it.
-        between = r",?\s*\n\s*|, (?=\w+ (?:TEXT|BOOLEAN))"
+        between = r",?\s*\n\s*|, (?=\w+ (?:TEXT|BOOLEAN|DOUBLE))"
         return sorted(sorted(re.split(between, str(sql))) for (sql,) in sqlite_rows(file, query))
 
     assert schema(path) == schema(made)

@@ -125,6 +125,7 @@ def reopen_episode(episode: Episode) -> Episode:
         bounds=replace(episode.bounds, first_gone_at=None),
         agents=tuple(map(resumed, episode.agents)),
         close_reason=None,
+        watched_at_close=None,
     )
 
 

@@ -11,10 +11,7 @@ from watchdog.core.records import Spend
 def facts_of(
     episode: Episode, tariff: Tariff, *, spend: Spend, watched: float, skew: float
 ) -> RoomFacts:
-    """What is known of an episode's room. `watched` is the watched clock, `skew` the server's less ours.
-
-    The kinds of its persons are not stored: they are left as not known.
-    """
+    """What is known of an episode's room. `watched` is the watched clock, `skew` the server's less ours."""
     created = episode.room_created_at.timestamp() - skew
     lived = episode.bounds.first_orphaned_at.timestamp() - created
     burn = burn_per_hour(episode, tariff).values()
@@ -25,6 +22,8 @@ def facts_of(
         departure_timeout=float(episode.departure_timeout),
         empty_left=max(0.0, episode.empty_timeout - max(0.0, lived)),
         person_seen=episode.person_seen,
+        person_kinds=episode.person_kinds,
+        hung_up=episode.hung_up,
         spend_low=spend.low,
         burn_low=sum((rate.low for rate in burn), Decimal(0)),
     )

@@ -166,7 +166,9 @@ class Episode:
     the watched clock now minus this (A9). `person_seen` is None where history is not known (A8).
     `last_reachable_at` is the last good probe, or the last change the server reported itself;
     `stranded_since` is set while the room is listed but its node does not answer (A10). `simulated`: a
-    simulated participant is, or was, in the room.
+    simulated participant is, or was, in the room. `person_kinds` are the kinds of every person there
+    ever was, `hung_up` whether the last of them left by himself; None is not known. `watched_at_close` is
+    the watched clock when a closed episode ended.
     """
 
     id: str
@@ -184,6 +186,9 @@ class Episode:
     last_probed_at: datetime | None = None
     stranded_since: datetime | None = None
     simulated: bool = False
+    person_kinds: frozenset[str] | None = None
+    hung_up: bool | None = None
+    watched_at_close: float | None = None
     close_reason: CloseReason | None = None
 
     @property

@@ -24,6 +24,19 @@ class Spend:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspect:
+    """A room that looks as if only machines were in it, or about which nothing can be said: never deleted.
+
+    `since` is when what makes it suspect began.
+    """
+
+    room_name: str
+    room_sid: str
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class TickRecord:
     """The one row a tick writes when nothing changed: the project's state, and which orphans were seen.
 
@@ -46,6 +59,7 @@ class TickRecord:
     verdicts: Mapping[str, int] = field(default_factory=dict)
     exported: Mapping[str, Spend] = field(default_factory=dict)
     gates: GateNotes = field(default_factory=GateNotes)
+    suspects: tuple[Suspect, ...] = ()
     clock_set: bool = False
     """Our clock was set: what earlier records saw is on another clock, and the episodes say it all."""
 

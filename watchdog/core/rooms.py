@@ -56,6 +56,7 @@ class RoomState:
     person_kinds: frozenset[str] = frozenset()
     person_unlooked: bool = False
     continuous: bool = False
+    hung_up: bool | None = None
     episode: Episode | None = None
     unreachable_since: datetime | None = None
     # What the gates ask (SAFETY D).

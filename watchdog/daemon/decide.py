@@ -33,6 +33,7 @@ def decide(
             watched=watched,
             skew=book.skew,
         )
-        facts = replace(facts, person_kinds=book.rooms[episode.room_sid].kinds_known)
+        room = book.rooms[episode.room_sid]
+        facts = replace(facts, person_kinds=room.kinds_known, hung_up=room.hung_up)
         rulings[episode.id] = walk(policies, facts)
     return rulings

@@ -84,6 +84,7 @@ class Project:
             on_close=lambda e: self._accounts.close(e, config.tariff, self._book.skew),
             on_reopen=lambda e: self._accounts.reopen(e, config.tariff, self._book.skew),
             why_gone=self._enforcer.close_reason,
+            watched=lambda: self._watched(self._clock.monotonic()),
         )
         self._asker = Asker(self._book, self._tracker, rooms, clock, bucket, self._note_look)
         self._trust = ListTrust(config.max_drop)

@@ -44,7 +44,7 @@ class EpisodeTracker:
     """Follows the orphans of one project.
 
     `on_close` is told of every episode that ended, `on_reopen` of one whose end was not true. `why_gone`
-    says of the SID of a room that is gone whether we deleted it.
+    says of the SID of a room that is gone whether we deleted it, `watched` what the watched clock shows.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class EpisodeTracker:
         on_close: Callable[[Episode], None],
         on_reopen: Callable[[Episode], None],
         why_gone: Callable[[str], CloseReason],
+        watched: Callable[[], float],
     ) -> None:
         self._project = project
         self._book = book
@@ -63,6 +64,7 @@ class EpisodeTracker:
         self._on_close = on_close
         self._on_reopen = on_reopen
         self._why_gone = why_gone
+        self._watched = watched
         self._gone: dict[str, Episode] = {}
         self._told_due: set[str] = set()
         self._open: dict[str, Episode] = {}
@@ -221,14 +223,14 @@ class EpisodeTracker:
                 watched=watched,
             )
             self._opened += 1
-            episode = replace(episode, simulated=state.simulated_seen)
+            episode = _with_history(episode, state)
             self._keep(episode, ChangeKind.OPENED, verdict.reason, mono)
             return
         episode, changed = seen_orphaned(state.episode, look, verdict)
-        known = (state.person_known, state.simulated_seen)
-        if (episode.person_seen, episode.simulated) != known:
+        informed = _with_history(episode, state)
+        if informed != episode:
             # That nobody ever came is known only as long as we kept looking, and no count said so (A8).
-            episode = replace(episode, person_seen=known[0], simulated=known[1])
+            episode = informed
             self.unwritten.episodes[episode.id] = episode
         if changed:
             self._keep(episode, ChangeKind.AGENTS, verdict.reason, mono)
@@ -246,7 +248,7 @@ class EpisodeTracker:
     def _close(
         self, episode: Episode, at: datetime, reason: CloseReason, detail: str, mono: float
     ) -> Episode:
-        closed = close_episode(episode, at, reason)
+        closed = replace(close_episode(episode, at, reason), watched_at_close=self._watched())
         self._keep(closed, ChangeKind.CLOSED, detail, mono)
         del self._open[closed.room_sid]
         self._book.note_episode(closed.room_sid, None, mono)
@@ -264,3 +266,14 @@ class EpisodeTracker:
         self._book.note_episode(episode.room_sid, episode, mono)
         if episode.id in self.unwritten.episodes:
             self.unwritten.episodes[episode.id] = episode
+
+
+def _with_history(episode: Episode, state: RoomState) -> Episode:
+    """The episode with what is known of who was ever in its room (A8)."""
+    return replace(
+        episode,
+        person_seen=state.person_known,
+        person_kinds=state.kinds_known,
+        hung_up=state.hung_up,
+        simulated=state.simulated_seen,
+    )

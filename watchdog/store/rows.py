@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping
 
 from watchdog.core.gatenotes import GateNotes
 from watchdog.core.model import AgentSpan, Bounds, CloseReason, Episode, Role, TickResult
-from watchdog.core.records import Spend, TickRecord
+from watchdog.core.records import Spend, Suspect, TickRecord
 from watchdog.store.tables import RING, storable
 
 
@@ -33,6 +33,11 @@ def episode_row(episode: Episode) -> dict[str, Any]:
         "stranded_since": episode.stranded_since,
         "close_reason": episode.close_reason,
         "simulated": episode.simulated,
+        "person_kinds": None
+        if episode.person_kinds is None
+        else json.dumps(sorted(episode.person_kinds)),
+        "hung_up": episode.hung_up,
+        "watched_at_close": episode.watched_at_close,
     }
 
 
@@ -56,7 +61,7 @@ def agent_rows(episode: Episode) -> dict[str, dict[str, Any]]:
 
 def episode_of(row: RowMapping, agents: tuple[AgentSpan, ...]) -> Episode:
     """The episode a row and its agents' rows describe."""
-    reason = row["close_reason"]
+    reason, kinds = row["close_reason"], row["person_kinds"]
     return Episode(
         id=row["id"],
         project=row["project"],
@@ -74,6 +79,9 @@ def episode_of(row: RowMapping, agents: tuple[AgentSpan, ...]) -> Episode:
         stranded_since=row["stranded_since"],
         close_reason=None if reason is None else CloseReason(reason),
         simulated=bool(row["simulated"]),
+        person_kinds=None if kinds is None else frozenset(json.loads(kinds)),
+        hung_up=row["hung_up"],
+        watched_at_close=row["watched_at_close"],
     )
 
 
@@ -130,6 +138,9 @@ def record_row(record: TickRecord, last_good_at: datetime | None) -> dict[str, A
             }
         ),
         "gates": _text(record.gates.as_json()),
+        "suspects": json.dumps(
+            [[storable(s.room_name), s.room_sid, s.reason, _iso(s.since)] for s in record.suspects]
+        ),
     }
 
 
@@ -151,6 +162,10 @@ def record_of(row: RowMapping) -> TickRecord:
             for name, amounts in json.loads(row["exported"]).items()
         },
         gates=GateNotes.of_json(json.loads(row["gates"] or "{}")),
+        suspects=tuple(
+            Suspect(name, sid, reason, datetime.fromisoformat(since))
+            for name, sid, reason, since in json.loads(row["suspects"] or "[]")
+        ),
     )
 
 
@@ -191,7 +206,11 @@ def _seen(bounds: Bounds, at: datetime) -> Bounds:
 
 
 def _times_text(times: Mapping[str, datetime]) -> str:
-    return _text({storable(key): at.astimezone(UTC).isoformat() for key, at in times.items()})
+    return _text({storable(key): _iso(at) for key, at in times.items()})
+
+
+def _iso(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat()
 
 
 def _times_of(text: str) -> dict[str, datetime]:

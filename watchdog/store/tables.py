@@ -122,7 +122,11 @@ episodes = sa.Table(
     sa.Column("last_probed_at", Utc),
     sa.Column("stranded_since", Utc),
     sa.Column("close_reason", CleanText),
-    sa.Column("simulated", sa.Boolean),  # NULL in rows that are older than the column
+    # NULL in rows that are older than the column
+    sa.Column("simulated", sa.Boolean),
+    sa.Column("person_kinds", sa.Text),  # JSON list; NULL: not known
+    sa.Column("hung_up", sa.Boolean),
+    sa.Column("watched_at_close", sa.Double),
     sa.Index(None, "project", "close_reason"),  # the open ones: close_reason IS NULL
     sa.Index(None, "project", "room_name"),
     sa.Index(None, "project", "room_sid"),
@@ -165,6 +169,8 @@ tick_journal = sa.Table(
     sa.Column("exported", sa.Text, nullable=False),
     # What only the daemon knows of its gates, for the commands beside it; older records have none.
     sa.Column("gates", sa.Text),
+    # JSON: the suspect rooms as of the tick; older records have none.
+    sa.Column("suspects", sa.Text),
 )
 
 closed_spend = sa.Table(
@@ -224,3 +230,29 @@ requests = sa.Table(
     sa.Index(None, "project", "closed_at"),
 )
 """Deletions by hand that the running daemon is to carry out."""
+
+room_lists = sa.Table(
+    "room_lists",
+    metadata,
+    sa.Column("id", CleanText, primary_key=True),
+    sa.Column("list", CleanText, nullable=False),  # allow or protect
+    sa.Column("pattern", CleanText, nullable=False),
+    sa.Column("project", CleanText, nullable=False),  # empty: every project
+    sa.Column("since", Utc, nullable=False),
+    sa.Column("until", Utc),
+    sa.Column("actor", CleanText, nullable=False),
+    sa.Column("reason", CleanText, nullable=False),
+    sa.Column("removed_at", Utc),
+    sa.Index(None, "removed_at"),
+)
+"""Rooms that may be deleted, or never are, as operators add them while the daemon runs."""
+
+webhook_ids = sa.Table(
+    "webhook_ids",
+    metadata,
+    sa.Column("project", CleanText, primary_key=True),
+    sa.Column("slot", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("ids", sa.Text, nullable=False),  # JSON list
+)
+"""The webhooks that a tick's commit has taken in: a ring, long enough for every repetition."""
