@@ -123,7 +123,7 @@ def find_redis() -> Path | None:
 @contextmanager
 def running_redis(binary: Path, directory: Path) -> Iterator[str]:
     """A redis that stores nothing, on a free loopback port; yields its address."""
-    port = _free_port()
+    port = free_port()
     process = subprocess.Popen(
         [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", directory],
         stdout=subprocess.DEVNULL,
@@ -151,7 +151,7 @@ def running_server(
     """
     # Another process can take a port between our asking and the server's: then it is tried anew.
     for _ in range(5):
-        port, tcp, udp = _free_port(), _free_port(), _free_port(socket.SOCK_DGRAM)
+        port, tcp, udp = free_port(), free_port(), free_port(socket.SOCK_DGRAM)
         config = {
             "port": port,
             "bind_addresses": ["127.0.0.1"],
@@ -204,7 +204,8 @@ def _accepts(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A loopback port that nobody listened on a moment ago."""
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -17,6 +17,7 @@ from watchdog.configured import gateway_of, policies_of, rules_of, safeguards_of
 from watchdog.core.budget import Purpose, TokenBucket
 from watchdog.core.clock import Clock
 from watchdog.core.deletion import AuditEntry, AuditMemory, Control
+from watchdog.core.hooks import RoomEvent, Taken
 from watchdog.core.pricing import Tariff
 from watchdog.core.records import ProjectMemory
 from watchdog.core.report import TickReport
@@ -30,6 +31,7 @@ from watchdog.expose.labels import RoomNames
 from watchdog.expose.logs import get_logger, log_report
 from watchdog.expose.metrics import Metrics
 from watchdog.rooms.gateway import LiveKitGateway
+from watchdog.rooms.webhooks import WebhookReader
 from watchdog.schedule import scheduled
 from watchdog.settings import ListenAddress, Settings
 from watchdog.settings import Project as ProjectSettings
@@ -103,6 +105,7 @@ class Watched:
     project: Project
     gateway: LiveKitGateway
     tariff: Tariff
+    webhooks: WebhookReader
 
 
 def stop_file_says(path: Path | None) -> str:
@@ -214,12 +217,22 @@ class Daemon:
             ),
             new_id=new_episode_id,
         )
-        return Watched(project, gateway, tariff)
+        webhooks = WebhookReader(
+            settings.api_key.get_secret_value(), settings.api_secret.get_secret_value(), clock
+        )
+        return Watched(project, gateway, tariff, webhooks)
 
     async def aclose(self) -> None:
         """Close the connections to the servers."""
         for watched in self.watched:
             await watched.gateway.aclose()
+
+    def receive(self, watched: Watched, body: bytes, authorization: str) -> Taken:
+        """A webhook for one project, as it came in."""
+        read = watched.webhooks.read(body, authorization)
+        taken = watched.project.receive(read) if isinstance(read, RoomEvent) else read
+        self.metrics.on_webhook(watched.project.config.name, taken)
+        return taken
 
     def health(self) -> HealthState:
         """What HTTP may know, as of now."""
@@ -315,7 +328,10 @@ async def served(daemon: Daemon, listen: ListenAddress | None) -> AsyncIterator[
     if listen is None:
         yield ""
         return
-    app = build_app(daemon.health, daemon.metrics, daemon.room_names, daemon.unpriced)
+    webhooks = {w.project.config.name: partial(daemon.receive, w) for w in daemon.watched}
+    app = build_app(
+        daemon.health, daemon.metrics, daemon.room_names, daemon.unpriced, webhooks=webhooks
+    )
     async with serve(app, listen.host, listen.port) as port:
         host = f"[{listen.host}]" if ":" in listen.host else listen.host
         yield f"http://{host}:{port}"

@@ -13,8 +13,8 @@ from watchdog.core.episodes import (
     seen_empty,
     seen_orphaned,
     shift_episode,
-    webhook_time,
 )
+from watchdog.core.hooks import EventKind, Moment, RoomEvent, moment_of
 from watchdog.core.model import CloseReason, Look, ParticipantSnapshot, RoomSnapshot
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -147,11 +147,24 @@ def test_t10_an_avatar_goes_by_the_name_of_the_agent_it_publishes_for():
 
 @pytest.mark.rule("A6")
 def test_a6_a_webhooks_time_is_its_arrival_less_its_measured_delay():
-    assert webhook_time(at(100), timedelta(seconds=3), None) == at(97)
-    assert webhook_time(at(100), timedelta(seconds=-3), None) == at(100)
+    told = webhook(arrived_at=at(100), created_at=at(107))
+    assert moment_of(told, skew=10.0) == Moment(at(97), at(98))
+    assert moment_of(told, skew=0.0) == Moment(at(100), at(100))
+
+
+@pytest.mark.rule("A6")
+def test_a6_a_delay_that_cannot_be_measured_gives_no_time():
+    assert moment_of(webhook(arrived_at=at(100), created_at=at(97)), skew=None) is None
+    assert moment_of(webhook(arrived_at=at(100), created_at=None), skew=0.0) is None
 
 
 @pytest.mark.rule("A6")
 def test_a6_a_webhooks_time_is_never_before_the_last_look_that_showed_a_person():
-    assert webhook_time(at(100), timedelta(seconds=30), at(90)) == at(90)
-    assert webhook_time(at(100), timedelta(seconds=30), at(120)) == at(100)
+    moment = Moment(at(70), at(100))
+    assert moment.not_before(at(90)) == Moment(at(90), at(100))
+    assert moment.not_before(at(60)) == moment
+    assert moment.not_before(at(120)) == Moment(at(120), at(120))
+
+
+def webhook(**times) -> RoomEvent:
+    return RoomEvent("EV_1", EventKind.LEFT, "RM_1", "r", **times)

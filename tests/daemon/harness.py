@@ -6,10 +6,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
+from livekit.protocol.webhook import WebhookEvent
+
 from watchdog.core.budget import TokenBucket
 from watchdog.core.classify import NO_RULES, DetectionRules
 from watchdog.core.deletion import Mode
 from watchdog.core.gates import Safeguards
+from watchdog.core.hooks import RoomEvent, Taken
 from watchdog.core.model import Episode, VerdictState
 from watchdog.core.policy import built_in_policies, ordered
 from watchdog.core.pricing import PROFILES, resolve_tariff
@@ -19,10 +22,12 @@ from watchdog.daemon.enforce import Powers
 from watchdog.daemon.tick import Project, ProjectConfig
 from watchdog.prices.book import load_book
 from watchdog.rooms.gateway import LiveKitGateway
+from watchdog.rooms.webhooks import WebhookReader
 from watchdog.simulator.api import SimulatorApi
 from watchdog.simulator.clock import VirtualClock
 from watchdog.simulator.faults import Fault, FaultKind, FaultPlan
 from watchdog.simulator.service import RoomServiceSimulator
+from watchdog.simulator.webhooks import Delivery, WebhookSender, signed
 from watchdog.simulator.world import World
 from watchdog.store.audit import AuditStore
 from watchdog.store.controls import ControlStore
@@ -45,6 +50,17 @@ class HeldLease:
         return self.is_held
 
 
+class TrueSkew:
+    """Knows how far the server's clock is ahead of ours, as answers over HTTP tell it."""
+
+    def __init__(self, world: World, clock: VirtualClock):
+        self._world, self._clock = world, clock
+
+    @property
+    def skew(self) -> float:
+        return (self._world.server_time() - self._clock.now()).total_seconds()
+
+
 @dataclass
 class Happening:
     """Something that happens in the world right before, or after, the server takes up a request."""
@@ -58,7 +74,16 @@ class Happening:
 class Lab:
     """A world, a server in front of it, and a watchdog on both."""
 
-    def __init__(self, database: Database, *, poll=POLL, rules=NO_RULES, per_minute=100.0, **world):
+    def __init__(
+        self,
+        database: Database,
+        *,
+        poll=POLL,
+        rules=NO_RULES,
+        per_minute=100.0,
+        webhooks: Delivery | None = None,
+        **world,
+    ):
         self.clock = VirtualClock(datetime(2026, 3, 1, 9, 0, tzinfo=UTC))
         self.world = World(self.clock, **world)
         self.faults = FaultPlan(seed=1)
@@ -77,7 +102,29 @@ class Lab:
         self.lease = HeldLease()
         self.stop = ""
         self._ids = itertools.count(1)
+        self.reader = WebhookReader(KEY, SECRET, self.clock)
+        self.taken: list[Taken] = []
+        self.sender = None
+        if webhooks is not None:
+            self.sender = WebhookSender(self.world, self.deliver, webhooks)
         self.project = self.start()
+
+    def deliver(self, event: WebhookEvent) -> Taken:
+        """A webhook comes in, signed."""
+        read = self.reader.read(*signed(event, KEY, SECRET))
+        taken = self.project.receive(read) if isinstance(read, RoomEvent) else read
+        self.taken.append(taken)
+        return taken
+
+    def pass_time(self, seconds: float) -> None:
+        """Let the world go on; with webhooks each of its seconds is lived through."""
+        if self.sender is None:
+            self.clock.advance(seconds)
+            return
+        whole, rest = divmod(seconds, 1.0)
+        for step in [1.0] * int(whole) + [rest]:
+            self.clock.advance(step)
+            self.world.settle()
 
     def start(self) -> Project:
         """A watchdog that remembers only what the database does."""
@@ -88,6 +135,7 @@ class Lab:
             clock=clock,
             bucket=bucket,
             observe=lambda method, code, *_: self.outcomes.append((method, code)),
+            skew_meter=None if self.sender is None else TrueSkew(self.world, self.clock),
         )
         return Project(
             ProjectConfig(
@@ -126,7 +174,7 @@ class Lab:
     async def ticks(self, count: int) -> TickReport:
         """So many ticks, one poll interval apart; the last one is now."""
         for _ in range(count):
-            self.clock.advance(self.poll)
+            self.pass_time(self.poll)
             report = await self.tick()
         return report
 

@@ -124,6 +124,7 @@ def test_nothing_is_known_before_the_first_good_tick():
         "ticks_total",
         "api_requests_total",
         "blind_seconds_total",
+        "joined_after_deletion_total",
         *(f"tick_duration_seconds{s}" for s in SUFFIXES),
         *(f"api_request_duration_seconds{s}" for s in SUFFIXES),
     }

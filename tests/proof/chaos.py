@@ -26,6 +26,8 @@ class Chaos:
         self._people = 0
         self.stranded: set[str] = set()
         """The rooms whose node died: what is listed of them is not true any more."""
+        self.protected: set[str] = set()
+        """The rooms that were held, or recorded, at some time."""
         self._weights: dict[Callable[[str], None], float] = {
             self._call: 12,
             self._person_leaves: 5,
@@ -182,10 +184,12 @@ class Chaos:
     def _hold(self, name: str) -> None:
         if name in self._world.rooms:
             held = self._world.room(name).info.metadata
+            self.protected.add(self._world.room(name).sid)
             self._world.set_metadata(name, "" if held else '{"watchdog.hold": true}')
 
     def _recording(self, name: str) -> None:
         if name in self._world.rooms:
+            self.protected.add(self._world.room(name).sid)
             self._world.set_recording(name, not self._world.room(name).recording)
 
     def _node_dies(self, name: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.proof import run
-from tests.proof.run import DENSE, Crowd, Tally, prove, prove_attended
+from tests.proof.run import DENSE, LEAST_IN_TIME, Crowd, Tally, prove, prove_attended
 from tests.proof.witness import HIDDEN_FROM_BOTH
 from watchdog.core.arming import Arming
 from watchdog.core.deletion import AuditKind, Outcome
@@ -34,6 +34,8 @@ async def test_g_no_invariant_is_broken_in_twenty_thousand_room_lives(part):
     assert tally.deleted > 100
     assert tally.kills > 0
     assert tally.due_and_gone >= 0.95 * tally.due
+    assert tally.in_time >= LEAST_IN_TIME
+    assert tally.webhooks["accepted"] > 1000 < tally.webhooks["duplicate"]
 
 
 @pytest.mark.rule("G")

@@ -16,6 +16,7 @@ from watchdog.store.audit import AuditStore
 
 CONFIRMATIONS = 2
 APART = 30.0
+SAME = timedelta(milliseconds=1)
 STALE = timedelta(seconds=1)
 HIDDEN_FROM_BOTH = "persons hidden from the count and the list alike"
 
@@ -62,9 +63,9 @@ class Witness:
     def note_look(self, room: str, look: Look) -> None:
         self._looks[room].append(look)
 
-    def last_look(self, room: str, at: datetime) -> Look | None:
-        """The last look that was answered by then."""
-        return next((k for k in reversed(self._looks[room]) if k.answered <= at), None)
+    def look_asked(self, room: str, at: datetime) -> Look | None:
+        """The look that was asked then."""
+        return next((k for k in self._looks[room] if abs(k.received - at) <= SAME), None)
 
     def lost(self, since: datetime) -> None:
         """The watchdog was killed: what it was told since then it never wrote down."""

@@ -96,6 +96,7 @@ def watching(
     database: str = "watchdog.db",
     configuration: str = "",
     url: str = "",
+    port: int = 0,
 ):
     """The program, killed at the end; the database stays. `url`: another way to the server."""
     log = directory / f"{name}.log"
@@ -114,7 +115,7 @@ def watching(
                 "LIVEKIT_API_SECRET": server.secret,
                 "WATCHDOG_POLL_INTERVAL": f"{POLL:g}s",
                 "WATCHDOG_DATABASE": f"sqlite+aiosqlite:///{stored}",
-                "WATCHDOG_HTTP__LISTEN": "127.0.0.1:0",
+                "WATCHDOG_HTTP__LISTEN": f"127.0.0.1:{port}",
                 "WATCHDOG_PRICES__PROFILE": "self-hosted-on-cloud",
             },
             stdout=output,

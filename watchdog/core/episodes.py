@@ -5,9 +5,11 @@ successful ListParticipants answer moves a bound; what it shows was true somewhe
 and being answered, so a lower bound takes the first of these times and an upper bound the second.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from watchdog.core.hooks import Moment
 from watchdog.core.model import (
     AgentSpan,
     Assessment,
@@ -21,6 +23,7 @@ from watchdog.core.model import (
 )
 from watchdog.core.names import agent_name
 
+NOBODY: Mapping[str, datetime] = {}
 COUNT_LAG = timedelta(seconds=10)
 """How long before it was read a count may have been true (LIVEKIT.md, Rooms and their lists)."""
 
@@ -55,8 +58,13 @@ def open_episode(
     )
 
 
-def seen_orphaned(episode: Episode, look: Look, verdict: Verdict) -> tuple[Episode, bool]:
-    """The episode after another ORPHANED look, and whether more than `last_seen_orphaned_at` moved."""
+def seen_orphaned(
+    episode: Episode, look: Look, verdict: Verdict, left: Mapping[str, datetime] = NOBODY
+) -> tuple[Episode, bool]:
+    """The episode after another ORPHANED look, and whether more than `last_seen_orphaned_at` moved.
+
+    `left` is by when participants had left, as webhooks told.
+    """
     here = {a.participant.sid: a for a in _agents(verdict)}
     agents: list[AgentSpan] = []
     changed = False
@@ -66,7 +74,8 @@ def seen_orphaned(episode: Episode, look: Look, verdict: Verdict) -> tuple[Episo
             agents.append(_seen(span, look))  # a SID that reappears had never left
             changed |= not was_here
         elif was_here:
-            agents.append(_gone(span, look.answered_at))
+            told = left.get(span.participant_sid, look.answered_at)
+            agents.append(_gone(span, min(told, look.answered_at)))
             changed = True
         else:
             agents.append(span)
@@ -82,6 +91,37 @@ def seen_orphaned(episode: Episode, look: Look, verdict: Verdict) -> tuple[Episo
         # The server reported a change by itself, so the room's node is alive (A10).
         result = replace(result, last_reachable_at=look.asked_at, stranded_since=None)
     return result, changed
+
+
+def sharpen_opening(episode: Episode, departed: Moment, agents: frozenset[str]) -> Episode:
+    """The episode once it is known when the last person left; `agents` were there with that person.
+
+    The first bound rises to when they were there still. The second falls to when they were gone, where an
+    agent was seen both before and after: then the agents were alone from that moment on. The age of the
+    episode stays: a webhook makes no room due.
+    """
+    old = episode.bounds
+    there = frozenset(
+        span.participant_sid
+        for span in episode.agents
+        if span.participant_sid in agents and span.bounds.first_orphaned_at == old.first_orphaned_at
+    )
+    departed = departed.not_before(old.last_attended_at)
+    first = min(old.first_orphaned_at, departed.latest) if there else old.first_orphaned_at
+    attended = min(max(departed.earliest, old.last_attended_at or departed.earliest), first)
+
+    def sharpened(span: AgentSpan) -> AgentSpan:
+        if span.bounds.first_orphaned_at != old.first_orphaned_at:
+            return span
+        since = first if span.participant_sid in there else old.first_orphaned_at
+        bounds = replace(span.bounds, last_attended_at=attended, first_orphaned_at=since)
+        return replace(span, bounds=bounds)
+
+    return replace(
+        episode,
+        bounds=replace(old, last_attended_at=attended, first_orphaned_at=first),
+        agents=tuple(map(sharpened, episode.agents)),
+    )
 
 
 def seen_empty(episode: Episode, since: datetime) -> tuple[Episode, bool]:
@@ -151,18 +191,6 @@ def shift_episode(episode: Episode, by: timedelta) -> Episode:
         last_probed_at=moved(episode.last_probed_at),
         stranded_since=moved(episode.stranded_since),
     )
-
-
-def webhook_time(
-    arrived_at: datetime, delay: timedelta, last_attended_at: datetime | None
-) -> datetime:
-    """When what a webhook tells of happened, by our clock (A6).
-
-    Its arrival less its measured delay; the server's own `created_at` only orders events. Never before
-    the last look or webhook that showed a person, and never after it arrived.
-    """
-    at = arrived_at - max(delay, timedelta())
-    return at if last_attended_at is None else min(max(at, last_attended_at), arrived_at)
 
 
 def _all_gone(episode: Episode, at: datetime) -> tuple[AgentSpan, ...]:

@@ -42,6 +42,8 @@ class LookQueue:
     _unlooked: dict[str, float] = field(default_factory=dict)
     _looked: dict[str, float] = field(default_factory=dict)
     _orphans: dict[str, float] = field(default_factory=dict)
+    # SID to when a webhook said that a person joined.
+    _hinted: dict[str, float] = field(default_factory=dict)
     # SID to when the next look that arms it is wanted; the oldest orphan first.
     _arming: dict[str, float] = field(default_factory=dict)
     _probe_due: dict[str, float] = field(default_factory=dict)
@@ -53,9 +55,13 @@ class LookQueue:
 
     def looked(self, sid: str, at: float, *, orphaned: bool) -> None:
         """The room was looked at: it goes to the end of its queue."""
-        for queue in (self._unlooked, self._looked, self._orphans):
+        for queue in (self._unlooked, self._looked, self._orphans, self._hinted):
             queue.pop(sid, None)
         (self._orphans if orphaned else self._looked)[sid] = at
+
+    def hint(self, sid: str, at: float) -> None:
+        """A webhook says that a person joined: who is there is to be seen soon."""
+        self._hinted.setdefault(sid, at)
 
     def ask(self, sid: str, at: float, *, after: float = 0.0) -> None:
         """There is a reason to look at this room, `after` seconds from now.
@@ -106,6 +112,7 @@ class LookQueue:
             self._orphans,
             self._probe_due,
             self._arming,
+            self._hinted,
         ):
             queue.pop(sid, None)
         self._asking.pop(sid, None)
@@ -116,7 +123,9 @@ class LookQueue:
 
     def questions(self, purpose: Purpose, at: float) -> Iterator[Question]:
         """The rooms that want a request for this purpose now, the longest waiting first."""
-        if purpose is Purpose.ARM:
+        if purpose is Purpose.JOIN_HINT:
+            yield from (Question(s, purpose, since) for s, since in self._hinted.items())
+        elif purpose is Purpose.ARM:
             yield from (Question(s, purpose, due) for s, due in self._arming.items() if due <= at)
         elif purpose is Purpose.FALLEN:
             ready = [(a.since, sid) for sid, a in self._asking.items() if a.not_before <= at]

@@ -60,6 +60,8 @@ class TickRecord:
     exported: Mapping[str, Spend] = field(default_factory=dict)
     gates: GateNotes = field(default_factory=GateNotes)
     suspects: tuple[Suspect, ...] = ()
+    webhooks: tuple[str, ...] = ()
+    """The ids of the webhooks that were taken in since the last record."""
     clock_set: bool = False
     """Our clock was set: what earlier records saw is on another clock, and the episodes say it all."""
 
@@ -71,7 +73,7 @@ class ProjectMemory:
     `episodes` are the open ones, their `last_seen_orphaned_at` (the episode's and that of its present
     agents) and `last_probed_at` / `last_reachable_at` brought up to what the records say.
     `recent` are the newest closed ones, so that a room that goes on is known again. `closed_spend` is
-    what closed episodes have cost, by agent name.
+    what closed episodes have cost, by agent name, `webhooks` the ids of those that were taken in lately.
     """
 
     episodes: tuple[Episode, ...] = ()
@@ -79,3 +81,4 @@ class ProjectMemory:
     last: TickRecord | None = None
     last_good_at: datetime | None = None
     closed_spend: Mapping[str, Spend] = field(default_factory=dict)
+    webhooks: tuple[str, ...] = ()

@@ -110,6 +110,8 @@ class TickReport:
     holds: tuple[Word, ...] = ()
     outcomes: tuple[AuditEntry, ...] = ()
     suspects: Mapping[str, int] = field(default_factory=dict)
+    joined_after_deletion: int = 0
+    """Persons who joined the name of a room within 60 s of its deletion, and were counted in this tick."""
     requests: Mapping[str, int] = field(default_factory=dict)
     rows_written: int = 0
     sweep_age: float = 0.0

@@ -5,6 +5,7 @@ in place, for one reason: a project can hold 100,000 rooms of which almost none 
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -12,6 +13,7 @@ from watchdog.core.arming import LEAST_CONFIRMATIONS, Arming
 from watchdog.core.classify import NO_RULES, DetectionRules, classify
 from watchdog.core.counts import STABLE_SECONDS, CountLearner
 from watchdog.core.episodes import COUNT_LAG
+from watchdog.core.hearsay import Departure, Hearsay
 from watchdog.core.looks import LookQueue
 from watchdog.core.model import (
     CountMeaning,
@@ -57,6 +59,11 @@ class RoomState:
     person_unlooked: bool = False
     continuous: bool = False
     hung_up: bool | None = None
+    told: bool = False
+    """Webhooks told of everybody since the room was made."""
+    before: frozenset[str] = frozenset()
+    """The persons known to have been there before the agents were alone, and the agents seen with them."""
+    agents_before: frozenset[str] = frozenset()
     episode: Episode | None = None
     unreachable_since: datetime | None = None
     # What the gates ask (SAFETY D).
@@ -71,12 +78,13 @@ class RoomState:
     @property
     def person_known(self) -> bool | None:
         """Whether a person was ever there: True, False (known never), or None (not known)."""
-        return True if self.person_seen else (False if self.continuous else None)
+        return True if self.person_seen else (False if self.continuous or self.told else None)
 
     @property
     def kinds_known(self) -> frozenset[str] | None:
         """The kinds of every person there ever was, or None where one may have gone unseen."""
-        return self.person_kinds if self.continuous and not self.person_unlooked else None
+        watched = self.continuous and not self.person_unlooked
+        return self.person_kinds if watched or self.told else None
 
 
 @dataclass(slots=True)
@@ -91,7 +99,9 @@ class RoomBook:
     rules: DetectionRules = NO_RULES
     confirmations: int = LEAST_CONFIRMATIONS
     skew: float = 0.0
+    skew_known: bool = False
     learner: CountLearner = field(default_factory=CountLearner)
+    hearsay: Hearsay = field(default_factory=Hearsay)
     looks: LookQueue = field(init=False)
     rooms: dict[str, RoomState] = field(default_factory=dict)
     snapshots: dict[str, RoomSnapshot] = field(default_factory=dict)
@@ -178,9 +188,10 @@ class RoomBook:
                 reason = f"nobody is listed, but the count says {state.snapshot.num_participants}"
                 verdict = Verdict(VerdictState.UNKNOWN, reason)
         state.empty_once = False
+        self._note_told(state, look, verdict, mono)
         self._note_history(state, look, verdict, mono)
         self._note_present(state, verdict, mono)
-        self._judge(state, verdict.state, verdict.reason)
+        self.judge(state, verdict.state, verdict.reason)
         self._settle(state, verdict, mono)
         self._note_arming(state, look, verdict, mono)
         return verdict
@@ -252,12 +263,41 @@ class RoomBook:
             state.unreachable_since = state.unreachable_since or at
             self.looks.probe_at(sid, mono)
 
+    def last_departure(self, state: RoomState) -> Departure | None:
+        """How the last person left before the agents were alone, where webhooks told of it."""
+        heard = self.hearsay.rooms.get(state.snapshot.sid)
+        return heard.last_departure(state.before) if heard else None
+
+    def missed_webhooks(self) -> None:
+        """Events were lost: of no room it can be said any more that all was heard."""
+        self.hearsay.missed_some()
+        for state in self.rooms.values():
+            state.told = False
+
+    def note_told(self, sid: str) -> None:
+        """After an event: whether all was heard of this room so far."""
+        if (state := self.rooms.get(sid)) and (heard := self.hearsay.rooms.get(sid)):
+            state.told = heard.knows_all
+
+    def departures(self, sid: str) -> Mapping[str, datetime]:
+        """By when participants of a room had left, as webhooks told."""
+        heard = self.hearsay.rooms.get(sid)
+        left = heard.left.items() if heard else ()
+        return {key: gone.moment.latest for key, gone in left if gone.moment is not None}
+
+    def finished_at(self, sid: str) -> datetime | None:
+        """By when a room was at its end, as a webhook told."""
+        heard = self.hearsay.rooms.get(sid)
+        return heard.finished if heard else None
+
     def shift(self, by: timedelta) -> None:
         """Our wall clock was set `by`: what was noted before was that much later than thought."""
         for state in self.rooms.values():
             state.last_attended_at = _moved(state.last_attended_at, by)
             state.unreachable_since = _moved(state.unreachable_since, by)
         self._listed_at = _moved(self._listed_at, by)
+        self.hearsay.shift(by)
+        self.skew_known = False
 
     def forget(self, sid: str) -> None:
         """Drop a room that is gone."""
@@ -265,6 +305,7 @@ class RoomBook:
         self._unlist(state)
         self._missing.pop(sid, None)
         self.looks.forget(sid)
+        self.hearsay.forget(sid)
 
     # ---- lists ----------------------------------------------------------------------------------
 
@@ -279,8 +320,12 @@ class RoomBook:
         state = self._add(room, mono)
         if attended_at := self.attended_before.pop(room.sid, None):
             state.last_attended_at, state.person_seen = attended_at, True
+        if heard := self.hearsay.rooms.get(room.sid):
+            state.person_seen |= bool(heard.told)
+            state.person_kinds |= heard.kinds
+            state.told = heard.knows_all
         if room.num_participants == 0:
-            self.looks.ask(room.sid, mono, after=_left_to_server(room))
+            self.looks.ask(room.sid, mono, after=left_to_server(room))
 
     def _note_changed(
         self, state: RoomState, room: RoomSnapshot, mono: float, read_at: datetime | None
@@ -298,20 +343,23 @@ class RoomBook:
             state.last_attended_at = max(state.last_attended_at or proven, proven)
             state.person_unlooked |= not state.persons
             state.person_seen = True
+            heard = self.hearsay.rooms.get(room.sid)
+            if heard is not None and not heard.told:
+                heard.complete = state.told = False  # somebody was there of whom no webhook told
         was_orphaned = state.state is VerdictState.ORPHANED or state.episode is not None
         if now > was and was_orphaned and now > self.explained(state):
             # Somebody may have come: never left to the server, as a fall is.
             if state.state is not VerdictState.ATTENDED:
-                self._judge(
+                self.judge(
                     state, VerdictState.UNKNOWN, f"the count rose to {now}; not looked at since"
                 )
             self.looks.ask(room.sid, mono)
         elif now <= self.explainable(state):
-            if state.state is VerdictState.ATTENDED:
-                self._judge(
+            if state.state is VerdictState.ATTENDED and now < was:
+                self.judge(
                     state, VerdictState.UNKNOWN, f"the count fell to {now}; not looked at since"
                 )
-            self.looks.ask(room.sid, mono, after=_left_to_server(room) if now < was else 0.0)
+            self.looks.ask(room.sid, mono, after=left_to_server(room) if now < was else 0.0)
         else:
             self.looks.settled(room.sid)
 
@@ -364,11 +412,32 @@ class RoomBook:
 
     # ---- looks ----------------------------------------------------------------------------------
 
-    def _judge(self, state: RoomState, verdict: VerdictState, reason: str) -> None:
+    def judge(self, state: RoomState, verdict: VerdictState, reason: str) -> None:
+        """From now on the room is this, for this reason."""
         if state.listed and state.state is not verdict:
             self.verdicts[state.state] -= 1
             self.verdicts[verdict] += 1
         state.state, state.reason = verdict, reason
+
+    def _note_told(self, state: RoomState, look: Look, verdict: Verdict, mono: float) -> None:
+        """Hold what webhooks told against what a look shows."""
+        heard = self.hearsay.rooms.get(look.room_sid)
+        persons = {a.participant.sid for a in verdict.of_role(Role.PERSON)}
+        if persons:
+            state.before = state.agents_before = frozenset()
+            state.hung_up = None
+        elif not state.before:
+            state.before = frozenset(sid for sid, role in state.present if role is Role.PERSON)
+            agents = (Role.AGENT, Role.AVATAR)
+            state.agents_before = frozenset(sid for sid, role in state.present if role in agents)
+        if heard is None:
+            return
+        if not persons:
+            state.before |= heard.told
+            departure = heard.last_departure(state.before)
+            state.hung_up = departure.hung_up if departure else None
+        heard.note_look(persons, mono - (look.answered_at - look.asked_at).total_seconds())
+        state.told = heard.knows_all
 
     def _note_history(self, state: RoomState, look: Look, verdict: Verdict, mono: float) -> None:
         if persons := verdict.of_role(Role.PERSON):
@@ -420,7 +489,7 @@ class RoomBook:
             self.looks.settled(sid)
 
 
-def _left_to_server(room: RoomSnapshot) -> float:
+def left_to_server(room: RoomSnapshot) -> float:
     """Seconds to wait before asking: ordinary hang-ups are closed by the server itself (SAFETY F)."""
     if room.departure_timeout > SELF_CLOSING_TIMEOUT:
         return 0.0

@@ -22,7 +22,14 @@ from watchdog.daemon.tracker import EpisodeTracker
 LOOKS_AT_ONCE = 10
 LOOKING_SECONDS = 15.0
 """A tick begins no new look after this long; those under way have their own deadline."""
-ASKED_FOR = (Purpose.ARM, Purpose.FALLEN, Purpose.PROBE, Purpose.AGAIN, Purpose.SWEEP)
+ASKED_FOR = (
+    Purpose.JOIN_HINT,
+    Purpose.ARM,
+    Purpose.FALLEN,
+    Purpose.PROBE,
+    Purpose.AGAIN,
+    Purpose.SWEEP,
+)
 """What looks and probes are for, in the order in which they are chosen."""
 REFUSALS = (CredentialsRejected, PermissionMissing, RateLimited)
 """What does not go away by asking again at once (T32)."""
@@ -74,8 +81,8 @@ class Asker:
             )
             # One more than can be served shows that the budget delays somebody.
             wanted[purpose] = list(islice(here, most + 1))
-            if purpose is Purpose.ARM:
-                asked = {question.sid for question in wanted[purpose]}
+            if purpose in (Purpose.JOIN_HINT, Purpose.ARM):
+                asked |= {question.sid for question in wanted[purpose]}
         demand = {purpose: len(questions) for purpose, questions in wanted.items()}
         demand[Purpose.RECHECK] = reserved
         granted = self._allotment.split(available, demand)

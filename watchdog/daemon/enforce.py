@@ -23,6 +23,7 @@ from watchdog.core.deletion import (
 from watchdog.core.errors import RateLimited, RoomServiceError, RoomUnreachable, StoreError
 from watchdog.core.gatenotes import GateNotes
 from watchdog.core.gates import ALWAYS, PROTECTIONS, ProjectState, Safeguards, Word, words
+from watchdog.core.hooks import RoomEvent
 from watchdog.core.limits import Queue
 from watchdog.core.model import Episode, Look, RoomSnapshot, Verdict, VerdictState
 from watchdog.core.policy import Ruling
@@ -32,6 +33,7 @@ from watchdog.core.rooms import RoomBook
 from watchdog.core.steady import SteadyClock
 from watchdog.core.sudden import SuddenChange
 from watchdog.core.warmup import WarmUp
+from watchdog.daemon.aftermath import Aftermath
 from watchdog.daemon.attempts import Attempt, Attempts, after
 from watchdog.daemon.plan import Cases, Plan, Planner, Target, seen
 from watchdog.daemon.ports import Audit, Controls, Lease, RoomService
@@ -77,6 +79,7 @@ class Enforcer:
         clock: SteadyClock,
         bucket: TokenBucket,
         note_look: Callable[[Look], None],
+        joins: Callable[[str, str], str],
     ) -> None:
         self.safeguards = safeguards
         self._project = project
@@ -86,6 +89,8 @@ class Enforcer:
         self._clock = clock
         self._bucket = bucket
         self._note_look = note_look
+        self._joins = joins
+        self._aftermath = Aftermath(book.rules)
         self._cooldowns = Cooldowns()
         self._attempts = Attempts(book, clock.now)
         self._cases = Cases(book, self._attempts, self._cooldowns)
@@ -151,6 +156,20 @@ class Enforcer:
         """The outcomes that were settled, and are on disk, since this was last asked."""
         outcomes, self._outcomes = tuple(self._outcomes), []
         return outcomes
+
+    def note_event(self, event: RoomEvent) -> None:
+        """A webhook, which may say that somebody came to a room that was just deleted."""
+        self._aftermath.note_event(event)
+
+    def note_people(self, look: Look, skew: float) -> None:
+        """A look, which may show the same."""
+        room = self._book.rooms.get(look.room_sid)
+        if room is not None:
+            self._aftermath.note_look(room.snapshot.name, look, skew)
+
+    def take_joined(self) -> int:
+        """How many persons came to a name within a minute of its deletion, since this was last asked."""
+        return self._aftermath.take()
 
     def suspects(self) -> dict[str, int]:
         """How many rooms are suspect, by reason."""
@@ -245,7 +264,8 @@ class Enforcer:
             paused = self._control is None or self._control.pause is not None
             if (paused and target.request is None) or self._forbidden():
                 break
-            if self._taken_back(target):
+            sid, name = target.episode.room_sid, target.episode.room_name
+            if self._taken_back(target) or self._joins(sid, name):
                 continue
             finding = await self._attempt(target)
             if (error := finding.error) is not None:
@@ -317,7 +337,9 @@ class Enforcer:
             explained=lambda verdict: self._book.explained_by(room, verdict),
             protected=protected,
             still_wanted=still_wanted,
-            still_allowed=self._forbidden,
+            still_allowed=lambda: (
+                self._forbidden() or self._joins(room.snapshot.sid, room.snapshot.name)
+            ),
         )
         return await delete_if_still_alone(self._service, self._clock, self._book.rules, recheck)
 
@@ -340,6 +362,7 @@ class Enforcer:
         name, sid = intent.room_name, intent.room_sid
         if finding.outcome is Outcome.DELETED:
             self._cooldowns.note(intent, mono)
+            self._aftermath.deleted(name, self._clock.now())
             self._refusals = 0
         elif isinstance(finding.error, RoomUnreachable):
             # Deleting such a room can start it anew: it is probed at once, and left alone for long (T28).
@@ -365,6 +388,7 @@ class Enforcer:
         if entry.outcome is Outcome.DELETED:
             if attempt.answer is not Outcome.DELETED:  # else it was noted when the server said yes
                 self._cooldowns.note(entry, mono)
+                self._aftermath.deleted(entry.room_name, attempt.intent.at)
             return
         if attempt.answer is not None:
             self._cooldowns.not_deleted(entry.room_name, mono, entry.why)

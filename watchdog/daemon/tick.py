@@ -12,6 +12,7 @@ from watchdog.core.budget import Purpose, TokenBucket
 from watchdog.core.classify import NO_RULES, DetectionRules
 from watchdog.core.errors import RoomServiceError, StoreError
 from watchdog.core.gates import Safeguards, holding, project_words
+from watchdog.core.hooks import RoomEvent, Taken
 from watchdog.core.model import Look, RoomListing, TickResult, VerdictState
 from watchdog.core.policy import Action, Policy, Ruling, built_in_policies, ordered
 from watchdog.core.pricing import Tariff
@@ -24,6 +25,7 @@ from watchdog.daemon.accounts import Accounts, Bill
 from watchdog.daemon.asking import REFUSALS, Asker, Pass
 from watchdog.daemon.decide import decide
 from watchdog.daemon.enforce import Enforcer, Powers
+from watchdog.daemon.inbox import Inbox
 from watchdog.daemon.ports import RoomService, Store
 from watchdog.daemon.summary import orphan_views
 from watchdog.daemon.tracker import EpisodeTracker, Unwritten
@@ -66,6 +68,8 @@ class Project:
         self._service = rooms
         self._store = store
         self._clock = clock
+        self._inbox = Inbox(config.rules)
+        self._accounts = Accounts()
         self._book = RoomBook(config.poll, config.rules, config.safeguards.confirmations)
         self._enforcer = Enforcer(
             config.name,
@@ -76,6 +80,7 @@ class Project:
             clock=clock,
             bucket=bucket,
             note_look=self._note_look,
+            joins=self._inbox.somebody_joins,
         )
         self._tracker = EpisodeTracker(
             config.name,
@@ -87,10 +92,10 @@ class Project:
             watched=lambda: self._watched(self._clock.monotonic()),
         )
         self._asker = Asker(self._book, self._tracker, rooms, clock, bucket, self._note_look)
+        self._ticking = False
         self._trust = ListTrust(config.max_drop)
         self._watch = Watch()
         self._watch_mono = 0.0
-        self._accounts = Accounts()
         self._number = 0
         self._refusals = 0
         self._refusal = ""
@@ -103,6 +108,7 @@ class Project:
         memory = await self._store.load(self.config.name)
         returned = await self._enforcer.load(memory.last)
         mono = self._clock.monotonic()
+        self._inbox.remember(memory.webhooks, mono)
         self._tracker.resume(memory.episodes, memory.recent, mono)
         # A first list without rooms is suspicious while episodes are open (T02).
         self._trust.believed = len(memory.episodes)
@@ -114,13 +120,39 @@ class Project:
             self._watch = Watch(last.watched_seconds, last.blind_seconds, memory.last_good_at)
         self._loaded = True
 
+    def receive(self, event: RoomEvent) -> Taken:
+        """Take in a webhook: at once, or, where a tick is under way, at its end and before every deletion."""
+        taken = self._inbox.offer(event)
+        if self._loaded and not self._ticking:
+            self._hear()
+        return taken
+
+    def _hear(self) -> None:
+        if self._inbox.lost:
+            self._inbox.lost = False
+            self._book.missed_webhooks()
+        mono = self._clock.monotonic()
+        for event in self._inbox.take(mono):
+            self._tracker.note_event(event, mono)
+            self._enforcer.note_event(event)
+
     async def tick(self) -> TickReport:
         """One pass. Never raises for what LiveKit or the database does: the report says it."""
+        self._ticking = True
+        try:
+            return await self._tick()
+        finally:
+            self._ticking = False
+            if self._loaded:
+                self._hear()
+
+    async def _tick(self) -> TickReport:
         this = Pass(self._clock.monotonic())
         try:
             if not self._loaded:
                 await self.load()
             self._follow_clock()
+            self._hear()
             if this.started < self._quiet_until:
                 this.error = self._refusal
                 return await self._finish(this, TickResult.BACKING_OFF)
@@ -135,6 +167,7 @@ class Project:
         try:
             await self._asker.look(questions, this)
             await self._asker.probe(questions, this)
+            self._hear()
         except REFUSALS as error:
             self._note_refusal(error)
             this.error = str(error)
@@ -158,6 +191,7 @@ class Project:
         listing = await self._service.list_rooms(self._book.snapshots)
         if listing.clock_skew is not None:
             this.skew = self._book.skew = listing.clock_skew
+            self._book.skew_known = True
         return listing
 
     def _note_refusal(self, error: Exception) -> None:
@@ -189,6 +223,7 @@ class Project:
     def _note_look(self, look: Look) -> None:
         mono = self._clock.monotonic()
         self._tracker.note_look(look, mono, self._watched(mono))
+        self._enforcer.note_people(look, self._book.skew)
 
     # ---- price, commit, report ------------------------------------------------------------------
 
@@ -230,7 +265,12 @@ class Project:
                 # A last look saw a person: that must be known to whoever starts after us (A7).
                 bill = self._bill(now)
                 again = self._record(this, result, bill, now)
-                again = replace(again, seen={**record.seen, **again.seen}, probed=record.probed)
+                again = replace(
+                    again,
+                    seen={**record.seen, **again.seen},
+                    probed=record.probed,
+                    webhooks=record.webhooks + again.webhooks,
+                )
                 result, more = await self._commit(this, result, again, bill)
                 rows += more
         self._last = self._report(this, result, bill, rulings, now=now, rows=rows)
@@ -259,6 +299,7 @@ class Project:
             verdicts={s.value: n for s, n in self._book.verdicts.items() if n},
             exported=bill.exported,
             gates=self._enforcer.notes(),
+            webhooks=tuple(self._inbox.uncommitted),
             clock_set=unwritten.clock_set,
         )
 
@@ -275,6 +316,7 @@ class Project:
             this.error = str(error)
             return TickResult.FAILED, 0
         self._tracker.unwritten = Unwritten()
+        self._inbox.committed(record.webhooks)
         self._accounts.committed(bill)
         return result, rows
 
@@ -352,6 +394,7 @@ class Project:
             gates=plan.holds(),
             holds=holding(project_words(plan.state)),
             suspects=self._enforcer.suspects(),
+            joined_after_deletion=self._enforcer.take_joined(),
             stranded=sum(e.stranded_since is not None for e in episodes),
             spend=accounts.exported,
             burn=accounts.burn(episodes, self.config.tariff),

@@ -15,9 +15,13 @@ from watchdog.core.episodes import (
     reopen_episode,
     seen_empty,
     seen_orphaned,
+    sharpen_opening,
     shift_episode,
 )
 from watchdog.core.errors import RoomServiceError, RoomUnreachable
+from watchdog.core.hearsay import Departure
+from watchdog.core.hooks import RoomEvent
+from watchdog.core.listening import take_in
 from watchdog.core.model import CloseReason, Episode, Look, RoomListing, Verdict, VerdictState
 from watchdog.core.policy import Action, Ruling
 from watchdog.core.report import Change, ChangeKind
@@ -142,7 +146,8 @@ class EpisodeTracker:
             if state.episode is not None:
                 reason = self._why_gone(sid)
                 detail = "deleted" if reason is CloseReason.DELETED else "the room is gone"
-                closed = self._close(state.episode, listing.answered_at, reason, detail, mono)
+                at = self._book.finished_at(sid) or listing.answered_at
+                closed = self._close(state.episode, at, reason, detail, mono)
                 self._gone[sid] = closed
                 if len(self._gone) > GONE_KEPT:
                     del self._gone[next(iter(self._gone))]
@@ -168,6 +173,23 @@ class EpisodeTracker:
             episode, changed = seen_empty(state.episode, look.answered_at)
             if changed:
                 self._keep(episode, ChangeKind.AGENTS, "the agents are gone", mono)
+
+    def note_event(self, event: RoomEvent, mono: float) -> None:
+        """Take in a webhook: it ends the episode of a room that a person came to, or sharpens its bounds."""
+        told = take_in(self._book, event, mono)
+        episode = told.state.episode if told is not None else None
+        if told is None or episode is None:
+            return
+        if told.visited is not None:
+            returned = (
+                CloseReason.PERSON_RETURNED if episode.person_seen else CloseReason.PERSON_JOINED
+            )
+            self._close(episode, told.visited, returned, told.why, mono)
+            return
+        sharpened = _sharpened(_with_history(episode, told.state), told.departure, told.state)
+        if sharpened != episode:
+            self._set(sharpened, mono)
+            self.unwritten.episodes[episode.id] = sharpened
 
     def note_probe(
         self, sid: str, asked_at: datetime, error: RoomServiceError | None, mono: float
@@ -223,10 +245,13 @@ class EpisodeTracker:
                 watched=watched,
             )
             self._opened += 1
-            episode = _with_history(episode, state)
+            episode = _sharpened(
+                _with_history(episode, state), self._book.last_departure(state), state
+            )
             self._keep(episode, ChangeKind.OPENED, verdict.reason, mono)
             return
-        episode, changed = seen_orphaned(state.episode, look, verdict)
+        left = self._book.departures(look.room_sid)
+        episode, changed = seen_orphaned(state.episode, look, verdict, left)
         informed = _with_history(episode, state)
         if informed != episode:
             # That nobody ever came is known only as long as we kept looking, and no count said so (A8).
@@ -277,3 +302,9 @@ def _with_history(episode: Episode, state: RoomState) -> Episode:
         hung_up=state.hung_up,
         simulated=state.simulated_seen,
     )
+
+
+def _sharpened(episode: Episode, departure: Departure | None, state: RoomState) -> Episode:
+    if departure is None or departure.moment is None:
+        return episode
+    return sharpen_opening(episode, departure.moment, state.agents_before)

@@ -149,6 +149,12 @@ SPECS: tuple[MetricSpec, ...] = (
         "Rooms that were deleted and then seen to be gone.",
     ),
     MetricSpec(
+        "joined_after_deletion_total",
+        "counter",
+        _PROJECT,
+        "Persons who joined a room's name within 60 s of its deletion; without webhooks a lower bound.",
+    ),
+    MetricSpec(
         "gate_holding",
         "gauge",
         ("project", "gate"),
@@ -191,6 +197,13 @@ SPECS: tuple[MetricSpec, ...] = (
         ("project", "method"),
         "How long requests to the LiveKit server took, failed ones included.",
         (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
+    ),
+    MetricSpec(
+        "webhook_events_total",
+        "counter",
+        ("project", "result"),
+        "Webhooks by what became of them: accepted, ignored (nothing is learned from that kind), duplicate, "
+        "stale, forged, malformed, oversized, dropped (the queue was full).",
     ),
     MetricSpec(
         "sweep_age_seconds",

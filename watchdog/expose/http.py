@@ -1,4 +1,4 @@
-"""What can be asked over HTTP. Everything is read-only: nothing can be changed here."""
+"""What can be asked over HTTP, and where LiveKit's webhooks come in. Nothing can be changed here."""
 
 import asyncio
 import logging
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from watchdog import __version__
 from watchdog.core.errors import WatchdogError
+from watchdog.core.hooks import MAX_WEBHOOK, Taken
 from watchdog.core.records import Spend
 from watchdog.expose.formats import Unpriced, all_priced, iso, orphan_json, spend_json
 from watchdog.expose.health import Freshness, HealthState, all_fresh
@@ -54,8 +55,13 @@ def build_app(
     metrics: Scrape,
     room_names: RoomNames,
     unpriced: Unpriced = all_priced,
+    webhooks: Mapping[str, Callable[[bytes, str], Taken]] | None = None,
 ) -> FastAPI:
-    """The application. `read` gives the state as of now; it is called once per request."""
+    """The application. `read` gives the state as of now; it is called once per request.
+
+    `webhooks` takes, by project, the raw body of a webhook and its Authorization header.
+    """
+    receivers = webhooks or {}
     # FastAPI's own documentation pages load their scripts from elsewhere; the document itself stays.
     app = FastAPI(
         title="livekit-agent-watchdog",
@@ -105,6 +111,14 @@ def build_app(
         views = read().orphans(project)
         return JSONResponse([orphan_json(view, room_names, unpriced) for view in views])
 
+    async def webhook(project: str, request: Request) -> Response:
+        receive = receivers.get(project)
+        if receive is None:
+            return Response("no such project\n", 404)
+        body = await _body(request)
+        taken = receive(body, request.headers.get("authorization", ""))
+        return Response(f"{taken}\n", _WEBHOOK_STATUS.get(taken, 200))
+
     unhealthy: Any = {503: {"model": Liveness}}
     not_ready: Any = {503: {"model": Readiness}}
     add("/", index, include_in_schema=False)
@@ -118,7 +132,33 @@ def build_app(
         summary="Orphaned rooms, the oldest first",
         response_model=list[OrphanedRoom],
     )
+    app.add_api_route(
+        "/webhooks/livekit/{project}",
+        webhook,
+        methods=["POST"],
+        summary="LiveKit's webhooks, signed with the project's key",
+        response_class=Response,
+    )
     return app
+
+
+_WEBHOOK_STATUS = {
+    Taken.FORGED: 401,
+    Taken.STALE: 401,
+    Taken.MALFORMED: 400,
+    Taken.OVERSIZED: 413,
+    Taken.DROPPED: 503,  # LiveKit tries again
+}
+
+
+async def _body(request: Request) -> bytes:
+    """The raw body; of one that is too long only as much as shows that it is."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_WEBHOOK:
+            break
+    return body
 
 
 def _json(body: BaseModel, *, ok: bool) -> Response:

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from watchdog import __version__
 from watchdog.core.deletion import BY_POLICY, AuditEntry, Outcome
 from watchdog.core.errors import CODES
+from watchdog.core.hooks import Taken
 from watchdog.core.model import TickResult, VerdictState
 from watchdog.core.records import Spend
 from watchdog.core.report import ChangeKind, OrphanView, TickReport
@@ -58,6 +59,8 @@ class Metrics:
         self._requests = _counter("api_requests_total", registry)
         self._attempts = _counter("deletion_attempts_total", registry)
         self._deletions = _counter("deletions_total", registry)
+        self._joined_after = _counter("joined_after_deletion_total", registry)
+        self._webhooks = _counter("webhook_events_total", registry)
         self._tick_duration = _histogram("tick_duration_seconds", registry)
         self._request_duration = _histogram("api_request_duration_seconds", registry)
         self._episode_duration = _histogram("episode_duration_seconds", registry)
@@ -83,7 +86,12 @@ class Metrics:
                 self._episode_duration.labels(project, reason).observe(wall_seconds(change.episode))
         for entry in report.outcomes:
             self._count(project, entry)
+        self._joined_after.labels(project).inc(report.joined_after_deletion)
         self._latest.take(report)
+
+    def on_webhook(self, project: str, result: Taken) -> None:
+        """Count one webhook."""
+        self._webhooks.labels(_project(project), result.value).inc()
 
     def _count(self, project: str, entry: AuditEntry) -> None:
         policy = printable(entry.policy, MAX_LABEL) if entry.actor == BY_POLICY else BY_HAND
@@ -109,6 +117,8 @@ class Metrics:
             self._requests,
             self._attempts,
             self._deletions,
+            self._joined_after,
+            self._webhooks,
             self._tick_duration,
             self._request_duration,
             self._episode_duration,

@@ -125,6 +125,15 @@ def is_cloud(url: str) -> bool:
     return (urlparse(url).hostname or "").endswith(".livekit.cloud")
 
 
+class KnowsSkew(Protocol):
+    """Tells how many seconds the server's clock is ahead of ours; None: not known."""
+
+    @property
+    def skew(self) -> float | None:
+        """As of the last answer."""
+        ...
+
+
 class SkewMeter:
     """Learns the server's clock from the `Date` header of its answers (whole seconds)."""
 
@@ -189,7 +198,7 @@ class LiveKitGateway:
         bucket: TokenBucket,
         observe: RequestObserver = lambda *_: None,
         cloud: bool = False,
-        skew_meter: SkewMeter | None = None,
+        skew_meter: KnowsSkew | None = None,
         hold_key: str = HOLD_KEY,
     ) -> None:
         self._api = api
@@ -274,7 +283,7 @@ class LiveKitGateway:
         asked_at = self._clock.now()
         async with self._request("ListParticipants", self.look_deadline, purpose):
             answer = await self._api.room.list_participants(ListParticipantsRequest(room=room.name))
-        people = tuple(_participant(p) for p in answer.participants)
+        people = tuple(participant_of(p) for p in answer.participants)
         return Look(room.sid, asked_at, self._clock.now(), people)
 
     async def probe(self, room_name: str) -> None:
@@ -429,7 +438,8 @@ def _room(room: Room, known: RoomSnapshot | None, hold_key: str) -> RoomSnapshot
     )
 
 
-def _participant(info: ParticipantInfo) -> ParticipantSnapshot:
+def participant_of(info: ParticipantInfo) -> ParticipantSnapshot:
+    """A participant in our words."""
     attributes = info.attributes
     return ParticipantSnapshot(
         sid=info.sid,

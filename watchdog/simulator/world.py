@@ -6,7 +6,7 @@ is off. With a `CloudFlavour` it behaves as LiveKit Cloud is said to.
 
 import random
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -37,6 +37,8 @@ CONNECTION_LOSS = 22.0
 DISPATCH_END = 1.0
 """Seconds an agent takes to leave once its dispatch was deleted (the server allows 3)."""
 
+Tell = Callable[[str, SimRoom, SimParticipant | None, str], None]
+
 _ALPHABET = string.ascii_letters + string.digits
 
 
@@ -63,6 +65,8 @@ class World(Timeline):
         self.counts_include_agents = counts_include_agents
         self.frames: dict[str, bytes] = {}
         """Each listed room as it stands in a ListRooms answer, by name, ready to be joined."""
+        self.tell: Tell | None = None
+        """Is told of rooms and participants as they come and go: LiveKit's name of the event, and why."""
         self._count_lag = timedelta(seconds=count_lag)
         self._random = random.Random(seed)
         self._rooms: dict[str, SimRoom] = {}
@@ -131,6 +135,7 @@ class World(Timeline):
         self._rooms[name] = room
         self.ledger.opened(sid, name, now)
         self._changed(room)
+        self._told("room_started", room)
         return room
 
     def join(
@@ -159,7 +164,7 @@ class World(Timeline):
         )
         self.revive(room_name)
         if identity in room.participants:
-            self._remove(room, room.participants[identity])
+            self._remove(room, room.participants[identity], "DUPLICATE_IDENTITY")
         number = KINDS[kind] if isinstance(kind, str) else kind
         newcomer = SimParticipant(
             self.new_id("PA_"),
@@ -182,6 +187,7 @@ class World(Timeline):
             Stay(room.sid, room.name, newcomer.sid, identity, newcomer.role, newcomer.joined_at)
         )
         self._changed(room)
+        self._told("participant_joined", room, newcomer)
         return newcomer
 
     def join_agent(
@@ -248,16 +254,16 @@ class World(Timeline):
                     self.after(DISPATCH_END, partial(self._remove_if_there, room, gone))
         return dispatch
 
-    def leave(self, room_name: str, identity: str) -> None:
-        """Somebody leaves; no effect if not there.
+    def leave(self, room_name: str, identity: str, reason: str = "CLIENT_INITIATED") -> None:
+        """Somebody leaves; no effect if not there. `reason` is LiveKit's word for a webhook.
 
         The job of an agent stays RUNNING in its dispatch, as on a real server.
         """
-        self._go(room_name, identity)
+        self._go(room_name, identity, reason)
 
     def crash(self, room_name: str, identity: str) -> None:
         """An agent's process is killed: it leaves, and the cloud flavour dispatches another."""
-        agent = self._go(room_name, identity)
+        agent = self._go(room_name, identity, "SIGNAL_CLOSE")
         if agent is not None and self._cloud:
             self._cloud.crashed(self._rooms[room_name], agent)
 
@@ -265,7 +271,7 @@ class World(Timeline):
         """Somebody's network is gone: still listed as ACTIVE until the server gives up on it."""
         room = self.room(room_name)
         lost = room.participants[identity]
-        self.after(CONNECTION_LOSS, lambda: self._remove_if_there(room, lost))
+        self.after(CONNECTION_LOSS, lambda: self._remove_if_there(room, lost, "CONNECTION_TIMEOUT"))
 
     def set_state(self, room_name: str, identity: str, state: str) -> None:
         """Show a participant as JOINING, JOINED, ACTIVE or DISCONNECTED."""
@@ -338,13 +344,13 @@ class World(Timeline):
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _go(self, room_name: str, identity: str) -> SimParticipant | None:
+    def _go(self, room_name: str, identity: str, reason: str) -> SimParticipant | None:
         self.settle()
         room = self._rooms.get(room_name)
         if room is None or room.ghost is not None or identity not in room.participants:
             return None
         gone = room.participants[identity]
-        self._remove(room, gone)
+        self._remove(room, gone, reason)
         self._changed(room)
         return gone
 
@@ -355,27 +361,44 @@ class World(Timeline):
         room.counts.clear()
         self.ledger.reopened(room.sid, self.now())
         self._changed(room)
+        self._told("room_started", room)
         return room
 
-    def _remove(self, room: SimRoom, participant: SimParticipant) -> None:
+    def _told(
+        self,
+        kind: str,
+        room: SimRoom,
+        participant: SimParticipant | None = None,
+        reason: str = "",
+    ) -> None:
+        if self.tell is not None:
+            self.tell(kind, room, participant, reason)
+
+    def _remove(self, room: SimRoom, participant: SimParticipant, reason: str) -> None:
         del room.participants[participant.identity]
         if participant.alive:
             participant.alive = False
             room.last_left_at = self.now()
             self.ledger.left(participant.sid, self.now())
+            self._told("participant_left", room, participant, reason)
 
-    def _remove_if_there(self, room: SimRoom, participant: SimParticipant) -> None:
+    def _remove_if_there(
+        self, room: SimRoom, participant: SimParticipant, reason: str = "SERVER_SHUTDOWN"
+    ) -> None:
         if participant.alive and room.participants.get(participant.identity) is participant:
-            self._remove(room, participant)
+            self._remove(room, participant, reason)
             self._changed(room)
 
     def _close(self, room: SimRoom, reason: str) -> None:
         for participant in list(room.participants.values()):
-            self._remove(room, participant)
+            self._remove(
+                room, participant, "ROOM_DELETED" if reason == "deleted" else "ROOM_CLOSED"
+            )
         room.close_due = None
         del self._rooms[room.name]
         del self.frames[room.name]
         self.ledger.closed(room.sid, self.now(), reason)
+        self._told("room_finished", room)
 
     def _changed(self, room: SimRoom) -> None:
         """After a change of who is there: the server's closing time, the recording, the count."""

@@ -30,6 +30,7 @@ from watchdog.store.rows import (
     storable_names,
 )
 from watchdog.store.tables import RING
+from watchdog.store.webhooks import read_ids, write_ids
 
 _CHUNK = 500
 """How many ids one query names: both databases limit the parameters of a statement."""
@@ -119,6 +120,7 @@ class EpisodeStore:
                 closed = {
                     row.agent_name: Spend(row.low, row.high, row.unverified) for row in spent.all()
                 }
+                webhooks = await read_ids(connection, project)
             self._projects[project] = known
         return ProjectMemory(
             episodes=tuple(stored.current() for stored in known.open.values()),
@@ -126,6 +128,7 @@ class EpisodeStore:
             last_good_at=known.last_good_at,
             recent=_newest_by_room(recent),
             closed_spend=closed,
+            webhooks=webhooks,
         )
 
     @uninterrupted
@@ -153,6 +156,7 @@ class EpisodeStore:
                 if record.result is TickResult.OK:
                     known.last_good_at = record.at
                 rows += await _write_record(connection, record, known.last_good_at)
+                rows += await write_ids(connection, record)
             _remember(known, record, episodes.values())
             self._projects[record.project] = known
         return rows

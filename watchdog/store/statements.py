@@ -13,6 +13,7 @@ from watchdog.store.tables import (
     pauses,
     requests,
     tick_journal,
+    webhook_ids,
 )
 
 _KEY = "key_"
@@ -46,6 +47,9 @@ INSERT_RECORD = sa.insert(tick_journal)
 UPDATE_RECORD = _update(tick_journal, ("project", "slot"))
 INSERT_SPEND = sa.insert(closed_spend)
 UPDATE_SPEND = _update(closed_spend, ("project", "agent_name"))
+INSERT_WEBHOOKS = sa.insert(webhook_ids)
+UPDATE_WEBHOOKS = _update(webhook_ids, ("project", "slot"))
+WEBHOOKS = sa.select(webhook_ids).where(webhook_ids.c.project == sa.bindparam("project"))
 FORGET_SIGHTINGS = (
     sa.update(tick_journal)
     .where(tick_journal.c.project == sa.bindparam(_KEY + "project"))
