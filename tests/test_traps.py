@@ -7,15 +7,14 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 
-TRAPS = [
-    *(f"T{n:02}" for n in range(1, 22)),
-    *(f"T{n}" for n in range(24, 29)),
-    *(f"T{n}" for n in range(31, 34)),
-    *(f"T{n}" for n in range(35, 42)),
-    *(f"T{n}" for n in range(45, 50)),
-    "T51",
-]
-RULES = [*(f"A{n}" for n in range(1, 11)), "C", "D", "G"]
+LATER = {
+    "T34",  # 429 over several projects, and reloading
+    "T43",  # what a deletion avoids
+    "T44",  # two replicas
+    "T50",  # the ledger's counters
+}
+TRAPS = [f"T{n:02}" for n in range(1, 52) if f"T{n:02}" not in LATER]
+RULES = [*(f"A{n}" for n in range(1, 11)), "B", "C", "D", "G"]
 
 
 @cache

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from tests.expose.builders import NASTY, at, closed, failed, opened, orphan, report, usd
 from watchdog.core.deletion import AuditEntry, AuditKind, Outcome
 from watchdog.core.errors import CODES
+from watchdog.core.hooks import Taken
 from watchdog.core.model import CloseReason, CountMeaning, TickResult, VerdictState
 from watchdog.core.report import Change, ChangeKind
 from watchdog.expose.catalogue import PREFIX, SPECS
@@ -394,8 +395,10 @@ def test_everything_in_the_catalogue_is_exported_and_nothing_else():
             outcomes=(deleted,),
             gates={"armed": True},
             suspects={"count_disagrees": 1},
+            troubled={"stranded": 1},
         )
     )
+    metrics.on_webhook("prod", Taken.ACCEPTED)
     body, _ = metrics.expose()
     families = {f.name: f for f in parse_text(body.decode())}
     exported = set()

@@ -35,6 +35,7 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"  # no answer tells whether it was done
     STRANDED = "stranded"  # its node does not answer: neither deleted nor reachable
     INEFFECTIVE = "ineffective"  # the server said yes, and the room is still there
+    RESURRECTED = "resurrected"  # gone, and its name is back with agents alone
     WOULD_DELETE = "would_delete"  # mode observe: everything but the mode allowed it
 
 

@@ -110,6 +110,8 @@ class TickReport:
     holds: tuple[Word, ...] = ()
     outcomes: tuple[AuditEntry, ...] = ()
     suspects: Mapping[str, int] = field(default_factory=dict)
+    troubled: Mapping[str, int] = field(default_factory=dict)
+    """Orphaned rooms whose deletion did not do what it should, by what is wrong."""
     joined_after_deletion: int = 0
     """Persons who joined the name of a room within 60 s of its deletion, and were counted in this tick."""
     requests: Mapping[str, int] = field(default_factory=dict)

@@ -76,7 +76,7 @@ class Attempts:
     def _outcome(self, sid: str, attempt: Attempt, mono: float) -> tuple[Outcome, str] | None:
         state = self.book.rooms.get(sid)
         if state is None:
-            return _gone(attempt.answer) if attempt.lists >= GOOD_LISTS else None
+            return self._gone(attempt, mono) if attempt.lists >= GOOD_LISTS else None
         passed = mono - attempt.since
         if self.book.is_missing(sid) or passed < VERIFY_SECONDS:
             return None
@@ -94,6 +94,23 @@ class Attempts:
                 "its node does not answer: it can be neither deleted nor reached",
             )
         return _still_there(attempt.answer, state.state if looked else VerdictState.UNKNOWN)
+
+    def _gone(self, attempt: Attempt, mono: float) -> tuple[Outcome, str] | None:
+        """The room is gone; where we asked for it, its name may be back with agents alone (T29)."""
+        name, passed = attempt.intent.room_name, mono - attempt.since
+        asked = attempt.answer in (Outcome.DELETED, Outcome.UNKNOWN)
+        heir = next((r for r in self.book.rooms.values() if r.snapshot.name == name), None)
+        if not asked or heir is None or heir.state is VerdictState.ATTENDED:
+            return _gone(attempt.answer)
+        if passed < VERIFY_SECONDS:
+            return None  # a call that begins has its agent first
+        looked = heir.looked_mono is not None and heir.looked_mono - attempt.since >= VERIFY_SECONDS
+        if not looked and passed < LONGEST_VERIFY:
+            self.book.looks.ask(heir.snapshot.sid, mono)
+            return None
+        if heir.state is VerdictState.ORPHANED and not heir.person_seen:
+            return Outcome.RESURRECTED, "the room is gone, and its name is back with agents alone"
+        return _gone(attempt.answer)
 
 
 def after(

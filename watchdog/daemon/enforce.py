@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from watchdog.core.budget import TokenBucket
-from watchdog.core.cooldown import Cooldowns
+from watchdog.core.cooldown import SENT, TROUBLES, Cooldowns
 from watchdog.core.deletion import (
     BY_POLICY,
     AuditEntry,
@@ -175,6 +175,20 @@ class Enforcer:
         """How many rooms are suspect, by reason."""
         counted = sum(n >= DISAGREEMENTS for n in self._disagreed.values())
         return {COUNT_DISAGREES: counted}
+
+    def troubled(self, episodes: Iterable[Episode]) -> dict[str, int]:
+        """How many orphaned rooms cannot be deleted for good, by what is wrong with them."""
+        mono = self._clock.monotonic()
+        found: Counter[str] = Counter()
+        for episode in episodes:
+            trouble = self._cooldowns.trouble(episode.room_name, mono)
+            if episode.stranded_since is not None:
+                trouble = Outcome.STRANDED
+            elif trouble is Outcome.RESURRECTED and episode.person_seen:
+                continue  # another call under the name, left alone in its turn
+            if trouble is not None:
+                found[trouble] += 1
+        return {trouble: found[trouble] for trouble in TROUBLES}
 
     def notes(self) -> GateNotes:
         """What only this process knows, for the commands beside it."""
@@ -360,6 +374,8 @@ class Enforcer:
     def _note_finding(self, intent: AuditEntry, finding: Finding, mono: float) -> None:
         """What an attempt means for the next ones."""
         name, sid = intent.room_name, intent.room_sid
+        if finding.outcome in SENT:
+            self._cooldowns.sent(name, mono)
         if finding.outcome is Outcome.DELETED:
             self._cooldowns.note(intent, mono)
             self._aftermath.deleted(name, self._clock.now())
@@ -385,7 +401,9 @@ class Enforcer:
 
     def _note_settled(self, attempt: Attempt, entry: AuditEntry, mono: float) -> None:
         self._unwritten.append(entry)
-        if entry.outcome is Outcome.DELETED:
+        if entry.outcome in TROUBLES:
+            self._cooldowns.in_trouble(entry.room_name, mono, entry.outcome)
+        if entry.outcome in (Outcome.DELETED, Outcome.RESURRECTED):
             if attempt.answer is not Outcome.DELETED:  # else it was noted when the server said yes
                 self._cooldowns.note(entry, mono)
                 self._aftermath.deleted(entry.room_name, attempt.intent.at)

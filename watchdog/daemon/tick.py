@@ -394,6 +394,7 @@ class Project:
             gates=plan.holds(),
             holds=holding(project_words(plan.state)),
             suspects=self._enforcer.suspects(),
+            troubled=self._enforcer.troubled(episodes),
             joined_after_deletion=self._enforcer.take_joined(),
             stranded=sum(e.stranded_since is not None for e in episodes),
             spend=accounts.exported,

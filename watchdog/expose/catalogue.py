@@ -149,6 +149,14 @@ SPECS: tuple[MetricSpec, ...] = (
         "Rooms that were deleted and then seen to be gone.",
     ),
     MetricSpec(
+        "troubled_rooms",
+        "gauge",
+        ("project", "state"),
+        "Orphaned rooms whose deletion does not do what it should: ineffective (said to be done, and still "
+        "there), unknown (no answer), stranded (its node does not answer), resurrected (the name is back, "
+        "with agents alone).",
+    ),
+    MetricSpec(
         "joined_after_deletion_total",
         "counter",
         _PROJECT,

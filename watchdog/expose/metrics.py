@@ -291,6 +291,8 @@ class _LatestReports(Collector):
         families.add("stranded_rooms", good.stranded, project)
         for reason, number in good.suspects.items():
             families.add("suspect_rooms", number, project, reason)
+        for trouble, number in good.troubled.items():
+            families.add("troubled_rooms", number, project, trouble)
         for gate, holds in good.gates.items():
             families.add("gate_holding", holds, project, gate)
         for name, burn in state.by_label(good.burn).items():
