@@ -31,10 +31,10 @@ def upgrade() -> None:
     op.create_table(
         "webhook_ids",
         sa.Column("project", sa.Text, nullable=False),
-        sa.Column("slot", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("number", sa.BigInteger, autoincrement=False, nullable=False),
         sa.Column("at", _utc(), nullable=False),
         sa.Column("ids", sa.Text, nullable=False),
-        sa.PrimaryKeyConstraint("project", "slot", name="pk_webhook_ids"),
+        sa.PrimaryKeyConstraint("project", "number", name="pk_webhook_ids"),
     )
     op.add_column("episodes", sa.Column("person_kinds", sa.Text))
     op.add_column("episodes", sa.Column("hung_up", sa.Boolean))

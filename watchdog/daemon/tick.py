@@ -265,12 +265,7 @@ class Project:
                 # A last look saw a person: that must be known to whoever starts after us (A7).
                 bill = self._bill(now)
                 again = self._record(this, result, bill, now)
-                again = replace(
-                    again,
-                    seen={**record.seen, **again.seen},
-                    probed=record.probed,
-                    webhooks=record.webhooks + again.webhooks,
-                )
+                again = replace(again, seen={**record.seen, **again.seen}, probed=record.probed)
                 result, more = await self._commit(this, result, again, bill)
                 rows += more
         self._last = self._report(this, result, bill, rulings, now=now, rows=rows)

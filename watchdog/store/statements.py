@@ -48,7 +48,10 @@ UPDATE_RECORD = _update(tick_journal, ("project", "slot"))
 INSERT_SPEND = sa.insert(closed_spend)
 UPDATE_SPEND = _update(closed_spend, ("project", "agent_name"))
 INSERT_WEBHOOKS = sa.insert(webhook_ids)
-UPDATE_WEBHOOKS = _update(webhook_ids, ("project", "slot"))
+FORGET_WEBHOOKS = sa.delete(webhook_ids).where(
+    webhook_ids.c.project == sa.bindparam("project"),
+    webhook_ids.c.at < sa.bindparam("before", type_=webhook_ids.c.at.type),
+)
 WEBHOOKS = sa.select(webhook_ids).where(webhook_ids.c.project == sa.bindparam("project"))
 FORGET_SIGHTINGS = (
     sa.update(tick_journal)

@@ -251,8 +251,8 @@ webhook_ids = sa.Table(
     "webhook_ids",
     metadata,
     sa.Column("project", CleanText, primary_key=True),
-    sa.Column("slot", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),  # of the tick
     sa.Column("at", Utc, nullable=False),
     sa.Column("ids", sa.Text, nullable=False),  # JSON list
 )
-"""The webhooks that a tick's commit has taken in: a ring, long enough for every repetition."""
+"""The webhooks that a tick's commit has taken in, kept for as long as they can be repeated."""

@@ -8,10 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from watchdog.core.records import TickRecord
 from watchdog.store import statements as sql
 
-SLOTS = 1200
-"""Slots of the ring per project: at the shortest poll interval, 1 s, longer than `KEPT`."""
 KEPT = timedelta(minutes=20)
 """Longer than the replay window lets a repetition in."""
+TIDIED_EVERY = 64
+"""So many ticks lie between two removals of what is older."""
 
 
 async def write_ids(connection: AsyncConnection, record: TickRecord) -> int:
@@ -20,14 +20,15 @@ async def write_ids(connection: AsyncConnection, record: TickRecord) -> int:
         return 0
     row = {
         "project": record.project,
-        "slot": record.number % SLOTS,
+        "number": record.number,
         "at": record.at,
         "ids": json.dumps(list(record.webhooks)),
     }
-    updated = await connection.execute(sql.UPDATE_WEBHOOKS, sql.keyed(row, ("project", "slot")))
-    if updated.rowcount:
-        return updated.rowcount
-    return (await connection.execute(sql.INSERT_WEBHOOKS, row)).rowcount
+    rows = (await connection.execute(sql.INSERT_WEBHOOKS, row)).rowcount
+    if record.number % TIDIED_EVERY == 0:
+        old = {"project": record.project, "before": record.at - KEPT}
+        rows += (await connection.execute(sql.FORGET_WEBHOOKS, old)).rowcount
+    return rows
 
 
 async def read_ids(connection: AsyncConnection, project: str) -> tuple[str, ...]:
