@@ -42,7 +42,7 @@ def pause(
     from watchdog import steering
 
     settings = load_settings(config)
-    names = _projects(settings, project)
+    names = projects_of(settings, project)
     done = asyncio.run(steering.pause(settings, names, reason))
     for name in names:
         say(f"{name}: paused" + ("" if name in done else " (it was already)"))
@@ -55,7 +55,7 @@ def resume(
     from watchdog import steering
 
     settings = load_settings(config)
-    names = _projects(settings, project)
+    names = projects_of(settings, project)
     done = asyncio.run(steering.resume(settings, names, reason))
     for name in names:
         say(f"{name}: " + ("resumed" if name in done else "was not paused"))
@@ -70,7 +70,7 @@ def release(
     from watchdog import steering
 
     settings = load_settings(config)
-    asyncio.run(steering.release(settings, _projects(settings, project), reason))
+    asyncio.run(steering.release(settings, projects_of(settings, project), reason))
     say(f"{project}: released; what waits now goes, as soon as it is confirmed")
 
 
@@ -147,7 +147,8 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def _projects(settings: Settings, given: str | None) -> tuple[str, ...]:
+def projects_of(settings: Settings, given: str | None) -> tuple[str, ...]:
+    """The project that was named, else all of them. Raises UsageError for one that is none."""
     names = tuple(p.name for p in settings.require_projects())
     if given is None:
         return names

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from watchdog import __version__, acting
+from watchdog import __version__, acting, listing
 from watchdog.clocks import SystemClock
 from watchdog.core.errors import RoomServiceError, StoreError, WatchdogError
 from watchdog.core.model import Episode, TickResult
@@ -335,6 +335,7 @@ async def _history(settings: Settings, project: str, room: str) -> History:
 
 
 acting.register(app)
+listing.register(app)
 
 
 @db.command("upgrade")

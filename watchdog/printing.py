@@ -153,7 +153,7 @@ def show_config(
 
 _MODES = {
     Mode.OBSERVE: "observe: nothing is ever deleted",
-    Mode.ALLOWLIST: "allowlist: of what policies ask for, rooms of allowlist.rooms are deleted",
+    Mode.ALLOWLIST: "allowlist: of what policies ask for, rooms on the allow-list are deleted",
     Mode.ENFORCE: "enforce: what policies ask for is deleted, once every gate allows it",
 }
 

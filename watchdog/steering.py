@@ -12,6 +12,7 @@ from watchdog.app import Stores, opened_daemon
 from watchdog.clocks import SystemClock
 from watchdog.configured import safeguards_of
 from watchdog.core.deletion import AuditEntry, AuditKind, Control, DeletionRequest, Outcome, Pause
+from watchdog.core.roomlists import ListEntry, ListName
 from watchdog.daemon.ports import Controls
 from watchdog.daemon.requests import EXPIRES_AFTER
 from watchdog.expose.health import PATIENCE
@@ -20,6 +21,7 @@ from watchdog.settings import Project, Settings
 from watchdog.store.audit import AuditStore
 from watchdog.store.controls import ControlStore
 from watchdog.store.database import Database, open_beside
+from watchdog.store.lists import ListStore, Removal
 from watchdog.store.lock import DatabaseInUseError
 
 LOOK_EVERY = 0.5
@@ -69,6 +71,27 @@ async def release(settings: Settings, projects: tuple[str, ...], reason: str) ->
     async with await open_beside(settings.database, to_write=True) as database:
         for name in projects:
             await ControlStore(database).release(name, datetime.now(UTC), actor(), reason)
+
+
+async def add_listed(settings: Settings, entry: ListEntry) -> tuple[ListEntry, ...]:
+    """Put an entry on its list; returns those whose place it takes."""
+    async with await open_beside(settings.database, to_write=True) as database:
+        return await ListStore(database).add(entry)
+
+
+async def remove_listed(
+    settings: Settings, name: ListName, named: str, project: str | None, reason: str
+) -> tuple[ListEntry, ...]:
+    """Take the entries of this pattern or id off a list; returns them."""
+    removal = Removal(name, named, datetime.now(UTC), actor(), reason, project)
+    async with await open_beside(settings.database, to_write=True) as database:
+        return await ListStore(database).remove(removal)
+
+
+async def read_listed(settings: Settings, name: ListName) -> tuple[ListEntry, ...]:
+    """Every entry that was ever put on a list, oldest first."""
+    async with await open_beside(settings.database) as database:
+        return await ListStore(database).entries(name)
 
 
 async def read_audit(

@@ -27,6 +27,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SAFEGUARDS = Safeguards(mode=Mode.ENFORCE)
 PROJECT = ProjectState(
     SAFEGUARDS,
+    entries=(),
     paused="",
     stopped="",
     refused="",
@@ -48,6 +49,7 @@ def ruling(due_age: float = 90.0, action: Action = Action.DELETE) -> Ruling:
 
 ROOM = RoomCase(
     room_name="call-1",
+    project="p",
     now=NOW,
     orphaned=True,
     why_orphaned="1 agent, no person",
@@ -142,6 +144,7 @@ def test_at_its_edge_a_gate_lets_pass(project, room):
     ("gate", "project", "room"),
     [
         ("orphaned", {}, {"orphaned": None}),
+        ("protected", {"entries": None}, {}),
         ("paused", {"paused": None}, {}),
         ("recording", {}, {"recording": None}),
         ("simulation", {}, {"simulated": None}),
@@ -189,6 +192,7 @@ def test_by_hand_waives_what_it_may_and_nothing_else(holds):
     safeguards = Safeguards(protected=("call-1",) if "protected" in holds else ())
     project = ProjectState(
         safeguards,
+        entries=(),
         since_jump=0.0 if "clock_jump" in holds else ALWAYS,
         locked="lock" not in holds,
         stopped="it is there" if "stop_file" in holds else "",

@@ -81,7 +81,7 @@ async def test_by_hand_a_protected_room_is_refused():
         await w.until_orphaned("r")
         await ask(w)
         said = [entry for _ in range(8) for entry in (await w.ticks(1)).outcomes]
-        assert [e.why for e in said] == ["protected: 'r' is on the protect list"]
+        assert [e.why for e in said] == ["protected: 'r' is on the protect list (configured)"]
         assert w.deleted() == []
 
 

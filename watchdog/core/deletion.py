@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from watchdog.core.roomlists import ListEntry
+
 BY_POLICY = "policy"
 """The actor of what the watchdog does by itself; anything else is a person's name."""
 
@@ -49,6 +51,8 @@ class AuditKind(StrEnum):
     PAUSED = "paused"
     RESUMED = "resumed"
     RELEASED = "released"  # what too many held
+    LISTED = "listed"  # put on the allow-list or the protect list
+    UNLISTED = "unlisted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +109,16 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What operators have said to a running daemon: whether it is paused, and what to delete.
+    """What operators have said to a running daemon: whether it is paused, what to delete, and what never.
 
-    `released_at` is when somebody last let go what waits because it is too much.
+    `released_at` is when somebody last let go what waits because it is too much. `entries` are those of
+    both lists that nobody removed; whether one has expired is for whoever uses it to say.
     """
 
     pause: Pause | None = None
     released_at: datetime | None = None
     requests: tuple[DeletionRequest, ...] = ()
+    entries: tuple[ListEntry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from watchdog.core.arming import Arming
 from watchdog.core.gates import ProjectState, Safeguards
+from watchdog.core.roomlists import ListEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,17 @@ class GateNotes:
         )
 
     def state(
-        self, safeguards: Safeguards, *, paused: str | None, locked: bool | None
+        self,
+        safeguards: Safeguards,
+        *,
+        entries: tuple[ListEntry, ...] | None,
+        paused: str | None,
+        locked: bool | None,
     ) -> ProjectState:
         """The project's state again, with what can be known beside the daemon."""
         return ProjectState(
             safeguards=safeguards,
+            entries=entries,
             paused=paused,
             good_ticks=self.good_ticks,
             warm_seconds=self.warm_seconds,

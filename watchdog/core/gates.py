@@ -8,12 +8,12 @@ yes is yes.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 
 from watchdog.core.arming import ARMING_SECONDS, LEAST_CONFIRMATIONS, Arming
 from watchdog.core.deletion import Mode
 from watchdog.core.hold import FOR_EVER
 from watchdog.core.policy import Action, Ruling
+from watchdog.core.roomlists import ListEntry, ListName, listed
 from watchdog.core.warmup import WARM_SECONDS, WARM_TICKS
 
 Answer = tuple[bool | None, str]
@@ -48,13 +48,14 @@ class Safeguards:
 class ProjectState:
     """What holds for every room of a project at one moment; None is not known.
 
-    `paused` says by whom and why, empty where it is not; likewise `stopped` and `sudden`. `since_jump` is
-    seconds since our clock was set. `waiting` counts the rooms that every gate but the arming lets pass,
-    `recent` the deletions of the last hour; `held_for` is seconds since too many waited, None where
-    they do not.
+    `entries` are what operators put on the lists, beside the configured globs. `paused` says by whom and
+    why, empty where it is not; likewise `stopped` and `sudden`. `since_jump` is seconds since our clock was
+    set. `waiting` counts the rooms that every gate but the arming lets pass, `recent` the deletions of the
+    last hour; `held_for` is seconds since too many waited, None where they do not.
     """
 
     safeguards: Safeguards
+    entries: tuple[ListEntry, ...] | None = None
     paused: str | None = None
     stopped: str | None = None
     refused: str | None = None
@@ -74,6 +75,7 @@ class RoomCase:
     """One room with an open episode, as the gates see it; None is not known. Ages are watched seconds."""
 
     room_name: str
+    project: str
     now: datetime
     orphaned: bool | None
     why_orphaned: str
@@ -149,9 +151,11 @@ def _permitted(project: ProjectState, _: RoomCase) -> Answer:
 
 
 def _protected(project: ProjectState, room: RoomCase) -> Answer:
-    found = matching(project.safeguards.protected, room.room_name)
-    if found is not None:
-        return False, f"{found!r} is on the protect list"
+    said = _listed(ListName.PROTECT, project.safeguards.protected, project, room)
+    if said is not None:
+        return False, said
+    if project.entries is None:
+        return None, "what operators have protected is not known"
     return True, "not on the protect list"
 
 
@@ -189,10 +193,25 @@ def _hold(_: ProjectState, room: RoomCase) -> Answer:
 def _allow_list(project: ProjectState, room: RoomCase) -> Answer:
     if project.safeguards.mode is not Mode.ALLOWLIST:
         return True, f"mode {project.safeguards.mode} asks for no list"
-    found = matching(project.safeguards.allowed, room.room_name)
-    if found is None:
-        return False, "not on the deletion allow-list"
-    return True, f"{found!r} is on the deletion allow-list"
+    said = _listed(ListName.ALLOW, project.safeguards.allowed, project, room)
+    if said is not None:
+        return True, said
+    if project.entries is None:
+        return None, "what operators have allowed is not known"
+    return False, "not on the deletion allow-list"
+
+
+def _listed(
+    name: ListName, configured: Iterable[str], project: ProjectState, room: RoomCase
+) -> str | None:
+    return listed(
+        name,
+        configured,
+        project.entries or (),
+        project=room.project,
+        room_name=room.room_name,
+        now=room.now,
+    )
 
 
 def _action(_: ProjectState, room: RoomCase) -> Answer:
@@ -293,9 +312,9 @@ def _armed(project: ProjectState, room: RoomCase) -> Answer:
     return arming.is_armed(wanted), said
 
 
-_ANY_ROOM = RoomCase("", datetime.min.replace(tzinfo=UTC), None, "", None, 0.0)
+_ANY_ROOM = RoomCase("", "", datetime.min.replace(tzinfo=UTC), None, "", None, 0.0)
 
-ARMED, LIMITS, MODE, RECHECK = "armed", "limits", "mode", "recheck"
+ALLOW_LIST, ARMED, LIMITS, MODE, RECHECK = "allow_list", "armed", "limits", "mode", "recheck"
 
 GATES: tuple[Gate, ...] = (
     Gate("orphaned", _orphaned),
@@ -306,7 +325,7 @@ GATES: tuple[Gate, ...] = (
     Gate("recording", _recording),
     Gate("simulation", _simulation),
     Gate("hold", _hold),
-    Gate("allow_list", _allow_list),
+    Gate(ALLOW_LIST, _allow_list),
     Gate("action", _action),
     Gate("due", _due),
     Gate("warmed_up", _warmed_up, of_project=True),
@@ -324,13 +343,16 @@ GATES: tuple[Gate, ...] = (
 """In the order in which they are told. The last look of all, `recheck`, is taken as the request is made."""
 
 PROTECTIONS = frozenset({"protected", "recording", "simulation", "hold"})
-"""What the last look evaluates afresh."""
+"""What the last look evaluates afresh, whoever asks for the deletion."""
+
+ASKED_AFRESH = PROTECTIONS | {ALLOW_LIST}
+"""And what it evaluates afresh where a policy asks: an entry can expire, or be removed, meanwhile."""
 
 WAIVED_BY_HAND = frozenset(
     {
         MODE,
         "paused",
-        "allow_list",
+        ALLOW_LIST,
         "action",
         "due",
         "warmed_up",
@@ -345,11 +367,6 @@ WAIVED_BY_HAND = frozenset(
 
 WAITED_FOR = frozenset({LIMITS, ARMED})
 """The gates that every other one comes before: only what these alone hold back is waiting."""
-
-
-def matching(globs: Iterable[str], room_name: str) -> str | None:
-    """The first glob that matches the name."""
-    return next((glob for glob in globs if fnmatchcase(room_name, glob)), None)
 
 
 def words(

@@ -17,18 +17,26 @@ from watchdog.core.deletion import (
     AuditEntry,
     AuditKind,
     Control,
-    DeletionRequest,
     Outcome,
 )
 from watchdog.core.errors import RateLimited, RoomServiceError, RoomUnreachable, StoreError
 from watchdog.core.gatenotes import GateNotes
-from watchdog.core.gates import ALWAYS, PROTECTIONS, ProjectState, Safeguards, Word, words
+from watchdog.core.gates import (
+    ALWAYS,
+    ASKED_AFRESH,
+    PROTECTIONS,
+    ProjectState,
+    Safeguards,
+    Word,
+    words,
+)
 from watchdog.core.hooks import RoomEvent
 from watchdog.core.limits import Queue
 from watchdog.core.model import Episode, Look, RoomSnapshot, Verdict, VerdictState
 from watchdog.core.policy import Ruling
 from watchdog.core.records import TickRecord
 from watchdog.core.report import Change, ChangeKind
+from watchdog.core.roomlists import ListEntry
 from watchdog.core.rooms import RoomBook
 from watchdog.core.steady import SteadyClock
 from watchdog.core.sudden import SuddenChange
@@ -38,7 +46,7 @@ from watchdog.daemon.attempts import Attempt, Attempts, after
 from watchdog.daemon.plan import Cases, Plan, Planner, Target, seen
 from watchdog.daemon.ports import Audit, Controls, Lease, RoomService
 from watchdog.daemon.recheck import REQUESTS, Finding, Recheck, delete_if_still_alone
-from watchdog.daemon.requests import Requests
+from watchdog.daemon.requests import Requests, answer_to
 
 ENFORCING_SECONDS = 15.0
 """A tick begins no attempt after so long; one under way has the deadlines of its requests."""
@@ -214,7 +222,7 @@ class Enforcer:
             self._note_settled(attempt, outcome, mono)
         if self._control is not None:
             for request, became, why in self._requests.take(self._control.requests):
-                self._unwritten.append(self._answer(request, became, why, now))
+                self._unwritten.append(answer_to(request, became, why, now))
         with suppress(StoreError):  # the gate `durable` holds, and the tick's own commit says why
             await self._write_down()
         self.plan = self._planner.plan(
@@ -227,7 +235,7 @@ class Enforcer:
             mono=mono,
         )
         refused = self._requests.refused(self.plan.words, {e.id: e.room_sid for e in episodes})
-        self._unwritten += [self._answer(r, Outcome.ABORTED, why, now) for r, why in refused]
+        self._unwritten += [answer_to(r, Outcome.ABORTED, why, now) for r, why in refused]
         return self.plan
 
     async def _read_control(self) -> None:
@@ -248,6 +256,7 @@ class Enforcer:
             paused = self._control.pause.sentence if self._control.pause else ""
         return ProjectState(
             safeguards=self.safeguards,
+            entries=self._entries(),
             paused=paused,
             refused=self._refused[1] if mono < self._refused[0] else "",
             stopped=self._powers.stopped(),
@@ -259,6 +268,9 @@ class Enforcer:
             unwritten="an outcome could not be written yet" if self._unwritten else "",
             recent=self._cooldowns.in_the_last_hour(mono),
         )
+
+    def _entries(self) -> tuple[ListEntry, ...] | None:
+        return None if self._control is None else self._control.entries
 
     # ---- act --------------------------------------------------------------------------------------
 
@@ -332,11 +344,14 @@ class Enforcer:
         case = self._cases.of(
             target.episode, target.ruling, target.age, self._clock.now(), self._clock.monotonic()
         )
-        state = self.plan.state
+        asked = ASKED_AFRESH if target.request is None else PROTECTIONS
 
         def protected(snapshot: RoomSnapshot, verdict: Verdict | None) -> Word | None:
-            said = words(state, seen(case, room, snapshot, verdict))
-            return next((w for w in said if w.gate in PROTECTIONS and not w.passes), None)
+            # The lists as they were last read, and as they are at this moment: entries expire.
+            state = replace(self.plan.state, entries=self._entries())
+            now = replace(case, now=self._clock.now())
+            said = words(state, seen(now, room, snapshot, verdict))
+            return next((w for w in said if w.gate in asked and not w.passes), None)
 
         async def still_wanted() -> str:
             await self._read_control()
@@ -452,21 +467,6 @@ class Enforcer:
                 "gates": {word.gate: word.why for word in target.words},
                 "waived": [word.gate for word in target.words if word.waived],
             },
-        )
-
-    def _answer(
-        self, request: DeletionRequest, outcome: Outcome, why: str, at: datetime
-    ) -> AuditEntry:
-        return AuditEntry(
-            at=at,
-            project=self._project,
-            kind=AuditKind.OUTCOME,
-            actor=request.actor,
-            room_name=request.room_name,
-            room_sid=request.room_sid,
-            intent=request.id,
-            outcome=outcome,
-            why=why,
         )
 
 

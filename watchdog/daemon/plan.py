@@ -85,6 +85,7 @@ class Cases:
         left, why = self.cooldowns.left(episode.room_name, mono)
         case = RoomCase(
             room_name=episode.room_name,
+            project=episode.project,
             now=now,
             orphaned=room.state is VerdictState.ORPHANED and not missing,
             why_orphaned=MISSING if missing else room.reason,

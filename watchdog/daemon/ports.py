@@ -77,7 +77,7 @@ class Controls(Protocol):
     """What operators say to the running daemon. Raises only `StoreError`."""
 
     async def read(self, project: str) -> Control:
-        """Whether the project is paused, and what is to be deleted by hand."""
+        """Whether the project is paused, what is to be deleted by hand, and both lists."""
         ...
 
 

@@ -54,7 +54,8 @@ class Recheck:
     """One room that passed every gate, as the last look needs to know it.
 
     `explained` is the highest count that agents alone are known to explain, given a verdict or (None) by
-    the last look; `protected` says what protects a room, evaluated on the snapshot given.
+    the last look; `protected` says what protects a room, or no longer allows it, evaluated on the snapshot
+    given and on the lists as they are then.
     """
 
     room: RoomSnapshot

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from watchdog.core.deletion import Control, DeletionRequest, Outcome
+from watchdog.core.deletion import AuditEntry, AuditKind, Control, DeletionRequest, Outcome
 from watchdog.core.gates import PROTECTIONS, Word
 from watchdog.core.model import VerdictState
 from watchdog.core.rooms import RoomBook
@@ -67,13 +67,14 @@ class Requests:
     ) -> list[tuple[DeletionRequest, str]]:
         """The requests for rooms that are protected, which no operator can waive; each is answered once.
 
-        `words` are by episode, `sids` the episodes' rooms.
+        `words` are by episode, `sids` the episodes' rooms. A protection that is not known refuses nothing: it
+        holds, and is asked again.
         """
         found = []
         by_sid = self.by_sid
         for episode, said in words.items():
             request = by_sid.get(sids.get(episode, ""))
-            word = next((w for w in said if w.gate in PROTECTIONS and not w.passes), None)
+            word = next((w for w in said if w.gate in PROTECTIONS and w.passes is False), None)
             if request is not None and word is not None:
                 self.done(request.id)
                 found.append((request, f"{word.gate}: {word.why}"))
@@ -101,3 +102,18 @@ class Requests:
         if state.state is VerdictState.UNKNOWN:
             self.book.looks.ask(request.room_sid, self.clock.monotonic())
         return None
+
+
+def answer_to(request: DeletionRequest, outcome: Outcome, why: str, at: datetime) -> AuditEntry:
+    """What became of a request that no attempt was made for."""
+    return AuditEntry(
+        at=at,
+        project=request.project,
+        kind=AuditKind.OUTCOME,
+        actor=request.actor,
+        room_name=request.room_name,
+        room_sid=request.room_sid,
+        intent=request.id,
+        outcome=outcome,
+        why=why,
+    )

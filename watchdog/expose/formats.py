@@ -1,6 +1,6 @@
 """How money, time and our own types read: in tables and sentences, and as JSON."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -11,6 +11,7 @@ from watchdog.core.model import AgentSpan, Bounds, Episode
 from watchdog.core.policy import Action, Ruling
 from watchdog.core.records import Spend
 from watchdog.core.report import OrphanView
+from watchdog.core.roomlists import ListEntry, ListName
 from watchdog.expose.labels import MAX_LABEL, RoomNames, printable
 
 UNPRICED = "unpriced"
@@ -113,6 +114,35 @@ def audit_json(entry: AuditEntry) -> dict[str, Any]:
         "intent": entry.intent,
         "why": _text(entry.why),
         "details": dict(entry.details),
+    }
+
+
+def listing_json(
+    name: ListName, configured: Sequence[str], stored: Sequence[ListEntry], now: datetime
+) -> list[dict[str, Any]]:
+    """What is on a list, that of the configuration first; `project` is null for every project."""
+    nobody = dict.fromkeys(("id", "project", "actor", "reason", "since", "until", "removed_at"))
+    from_file = [
+        {"list": name.value, "origin": "config", "pattern": _text(glob), "standing": "in force"}
+        | nobody
+        for glob in configured
+    ]
+    return from_file + [_entry_json(entry, now) for entry in stored]
+
+
+def _entry_json(entry: ListEntry, now: datetime) -> dict[str, Any]:
+    return {
+        "list": entry.list.value,
+        "origin": "stored",
+        "pattern": _text(entry.pattern),
+        "standing": entry.standing(now).value,
+        "id": entry.id,
+        "project": _text(entry.project) or None,
+        "actor": _text(entry.actor),
+        "reason": _text(entry.reason),
+        "since": iso(entry.since),
+        "until": iso(entry.until),
+        "removed_at": iso(entry.removed_at),
     }
 
 

@@ -13,6 +13,7 @@ from watchdog.core.model import Bounds, CloseReason, Episode
 from watchdog.core.policy import Action, Ruling
 from watchdog.core.records import Spend
 from watchdog.core.report import Change, ChangeKind, OrphanView
+from watchdog.core.roomlists import ListEntry, Standing
 from watchdog.expose.formats import (
     UNPRICED,
     Unpriced,
@@ -210,11 +211,34 @@ def audit_table(entries: Sequence[AuditEntry]) -> Table:
         by_policy = entry.actor == BY_POLICY
         table.add_row(
             f"{entry.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
-            Text(printable(entry.project, MAX_LABEL)),
+            Text(printable(entry.project, MAX_LABEL) or "every"),
             Text(printable(entry.room_name, MAX_LABEL)),
             Text(what, "bold red" if entry.outcome is Outcome.DELETED else ""),
             Text(printable(f"policy {entry.policy}" if by_policy else entry.actor, MAX_LABEL)),
             Text(printable(entry.why)),
+        )
+    return table
+
+
+def listing_table(configured: Sequence[str], stored: Sequence[ListEntry], now: datetime) -> Table:
+    """What is on a list and where that comes from, that of the configuration first."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in ("pattern", "project", "origin", "by", "why", "until (UTC)", "standing"):
+        table.add_column(column, overflow="fold")
+    table.add_column("id", no_wrap=True)
+    for glob in configured:
+        table.add_row(Text(printable(glob)), "every", "config", "", "", "", "in force", "")
+    for entry in stored:
+        standing = entry.standing(now)
+        table.add_row(
+            Text(printable(entry.pattern)),
+            Text(printable(entry.project, MAX_LABEL) or "every"),
+            "stored",
+            Text(printable(entry.actor, MAX_LABEL)),
+            Text(printable(entry.reason)),
+            f"{entry.until.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if entry.until else "",
+            Text(standing.value, "" if standing is Standing.IN_FORCE else "dim"),
+            entry.id,
         )
     return table
 

@@ -49,6 +49,7 @@ def stored_words(
     pause = steering.control.pause
     state = tick.gates.state(
         steering.safeguards,
+        entries=steering.control.entries,
         paused=pause.sentence if pause else "",
         locked=(now - tick.at).total_seconds() <= steering.fresh_for,
     )
@@ -62,6 +63,7 @@ def stored_words(
         orphaned, why_orphaned = verdict.state is VerdictState.ORPHANED, verdict.reason
     case = RoomCase(
         room_name=episode.room_name,
+        project=episode.project,
         now=now,
         orphaned=orphaned,
         why_orphaned=why_orphaned,

@@ -127,6 +127,13 @@ def check_match_glob(value: str) -> str:
     return value
 
 
+def check_room_text(value: str) -> str:
+    """A room's name or a glob. LiveKit's names are UTF-8 without NUL: what is not matches no room."""
+    if re.search("[\0\ud800-\udfff]", value):
+        raise ValueError("has characters that no room's name can have")
+    return value
+
+
 def check_allow_glob(value: str) -> str:
     """A glob of rooms that may be deleted. One that names every room is no list."""
     if not re.sub(r"[*?\s]", "", _BRACKETS.sub("", value)):

@@ -56,7 +56,7 @@ class Settings(BaseSettings):
 
     mode: ModeName = Field(
         default="observe",
-        description="`observe` never deletes, `allowlist` deletes only rooms of `allowlist.rooms`, "
+        description="`observe` never deletes, `allowlist` deletes only rooms on the allow-list, "
         "`enforce` whatever a policy says; for every project that sets none. The variable also holds "
         "back a project that sets one: the more patient of the two counts",
     )

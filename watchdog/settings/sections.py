@@ -181,7 +181,8 @@ class ProtectSettings(_Section):
     """`[protect]`."""
 
     rooms: tuple[Glob, ...] = Field(
-        default=(), description="Globs of rooms that are never deleted, whatever else says so"
+        default=(),
+        description="Globs of rooms that are never deleted, whatever else says so; `protect add` adds others",
     )
     recordings: Recordings = Field(
         default=timedelta(hours=1),
@@ -202,7 +203,8 @@ class AllowlistSettings(_Section):
     """`[allowlist]`."""
 
     rooms: tuple[Annotated[str, AfterValidator(check_allow_glob)], ...] = Field(
-        default=(), description="Globs of the only rooms that mode `allowlist` deletes"
+        default=(),
+        description="Globs of the only rooms that mode `allowlist` deletes, beside those of `allow add`",
     )
 
 

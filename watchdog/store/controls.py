@@ -1,4 +1,4 @@
-"""What operators tell a running daemon through the database: a pause, a deletion by hand."""
+"""What operators tell a running daemon through the database: a pause, a deletion by hand, both lists."""
 
 from datetime import datetime
 
@@ -8,6 +8,7 @@ from watchdog.core.deletion import AuditEntry, AuditKind, Control, DeletionReque
 from watchdog.store import statements as sql
 from watchdog.store.audit import insert_entry
 from watchdog.store.database import Database, uninterrupted
+from watchdog.store.lists import entry_of
 
 
 class ControlStore:
@@ -22,7 +23,7 @@ class ControlStore:
 
     @uninterrupted
     async def read(self, project: str) -> Control:
-        """Whether the project is paused, and the open requests to it, oldest first."""
+        """Whether it is paused, the open requests to it and its entries of both lists, oldest first."""
         async with self._database.reading() as connection:
             paused = await connection.execute(sql.PAUSE, {"project": project})
             row = paused.mappings().first()
@@ -30,7 +31,9 @@ class ControlStore:
             requests = tuple(_request(request) for request in found.mappings())
             let_go = await connection.execute(sql.RELEASED, {"project": project})
             released_at = let_go.scalar()
-        return Control(_pause(row) if row else None, released_at, requests)
+            on_lists = await connection.execute(sql.LISTED_FOR, {"project": project})
+            entries = tuple(entry_of(entry) for entry in on_lists.mappings())
+        return Control(_pause(row) if row else None, released_at, requests, entries)
 
     @uninterrupted
     async def pause(self, project: str, pause: Pause) -> bool:

@@ -12,6 +12,7 @@ from watchdog.store.tables import (
     episodes,
     pauses,
     requests,
+    room_lists,
     tick_journal,
     webhook_ids,
 )
@@ -132,6 +133,26 @@ CLOSE_REQUEST = (
     )
     .values(closed_at=sa.bindparam("closed_at", type_=requests.c.closed_at.type))
 )
+_not_removed = room_lists.c.removed_at.is_(None)
+_in_order = (room_lists.c.since, room_lists.c.id)
+INSERT_LISTED = sa.insert(room_lists)
+LISTED = sa.select(room_lists).where(room_lists.c.list == sa.bindparam("list")).order_by(*_in_order)
+LISTED_NOW = sa.select(room_lists).where(_not_removed).order_by(*_in_order)
+LISTED_FOR = LISTED_NOW.where(room_lists.c.project.in_(("", sa.bindparam("project"))))
+"""What operators put on the lists for a project or for every one, and nobody removed."""
+REMOVE_LISTED = (
+    sa.update(room_lists)
+    .where(_found_by(room_lists, ("id",)), _not_removed)
+    .values(removed_at=sa.bindparam("removed_at", type_=room_lists.c.removed_at.type))
+)
+PUT_AWAY_LISTED = (
+    sa.update(room_lists)
+    .where(
+        _not_removed, room_lists.c.until < sa.bindparam("key_until", type_=room_lists.c.until.type)
+    )
+    .values(removed_at=room_lists.c.until)
+)
+"""Entries that expired long ago; that they ended when they expired still tells them from removed ones."""
 
 _newest = (
     sa.select(tick_journal.c.project, sa.func.max(tick_journal.c.number).label("number"))
@@ -186,10 +207,13 @@ def episodes_of_room(project: str, name_or_sid: str, limit: int) -> sa.Select[An
 def audit_entries(
     *, project: str | None = None, room: str | None = None, intent: str | None = None, limit: int
 ) -> sa.Select[Any]:
-    """The newest entries of the audit, newest first; of one project, room (name or SID) or attempt."""
+    """The newest entries of the audit, newest first; of one project, room (name or SID) or attempt.
+
+    What concerns every project concerns each of them.
+    """
     statement = sa.select(audit).order_by(audit.c.number.desc()).limit(limit)
     if project is not None:
-        statement = statement.where(audit.c.project == project)
+        statement = statement.where(audit.c.project.in_((project, "")))
     if room is not None:
         statement = statement.where(sa.or_(audit.c.room_name == room, audit.c.room_sid == room))
     if intent is not None:
