@@ -1,8 +1,12 @@
 """What operators tell a running daemon through the database: a pause, a deletion by hand, both lists."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchdog.core.deletion import AuditEntry, AuditKind, Control, DeletionRequest, Pause
 from watchdog.store import statements as sql
@@ -25,15 +29,17 @@ class ControlStore:
     async def read(self, project: str) -> Control:
         """Whether it is paused, the open requests to it and its entries of both lists, oldest first."""
         async with self._database.reading() as connection:
-            paused = await connection.execute(sql.PAUSE, {"project": project})
-            row = paused.mappings().first()
-            found = await connection.execute(sql.OPEN_REQUESTS, {"project": project})
-            requests = tuple(_request(request) for request in found.mappings())
-            let_go = await connection.execute(sql.RELEASED, {"project": project})
-            released_at = let_go.scalar()
-            on_lists = await connection.execute(sql.LISTED_FOR, {"project": project})
-            entries = tuple(entry_of(entry) for entry in on_lists.mappings())
-        return Control(_pause(row) if row else None, released_at, requests, entries)
+            # Read before every attempt, and there is mostly nothing: one statement tells.
+            told = (await connection.execute(sql.SAID, {"project": project})).one()
+            paused = await _rows(connection, sql.PAUSE, project, told.paused)
+            requests = await _rows(connection, sql.OPEN_REQUESTS, project, told.requests)
+            entries = await _rows(connection, sql.LISTED_FOR, project, told.entries)
+        return Control(
+            _pause(paused[0]) if paused else None,
+            told.released_at,
+            tuple(map(_request, requests)),
+            tuple(map(entry_of, entries)),
+        )
 
     @uninterrupted
     async def pause(self, project: str, pause: Pause) -> bool:
@@ -103,6 +109,15 @@ class ControlStore:
         async with self._database.writing() as connection:
             closed = {"key_id": request_id, "closed_at": at}
             return bool((await connection.execute(sql.CLOSE_REQUEST, closed)).rowcount)
+
+
+async def _rows(
+    connection: AsyncConnection, statement: sa.Select[Any], project: str, number: int
+) -> Sequence[RowMapping]:
+    if not number:
+        return ()
+    found = await connection.execute(statement, {"project": project})
+    return list(found.mappings())
 
 
 def _pause(row: RowMapping) -> Pause:

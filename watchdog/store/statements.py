@@ -39,6 +39,14 @@ def _update(table: sa.Table, keys: tuple[str, ...]) -> sa.Update:
     return sa.update(table).where(_found_by(table, keys)).values(values)
 
 
+def _number_of(statement: sa.Select[Any]) -> sa.ScalarSelect[int]:
+    return (
+        sa.select(sa.func.count())
+        .select_from(statement.order_by(None).subquery())
+        .scalar_subquery()
+    )
+
+
 INSERT_EPISODE = sa.insert(episodes)
 UPDATE_EPISODE = _update(episodes, ("id",))
 INSERT_AGENT = sa.insert(episode_agents)
@@ -153,6 +161,14 @@ PUT_AWAY_LISTED = (
     .values(removed_at=room_lists.c.until)
 )
 """Entries that expired long ago; that they ended when they expired still tells them from removed ones."""
+
+SAID = sa.select(
+    RELEASED.scalar_subquery().label("released_at"),
+    _number_of(PAUSE).label("paused"),
+    _number_of(OPEN_REQUESTS).label("requests"),
+    _number_of(LISTED_FOR).label("entries"),
+)
+"""How much operators have said to a project."""
 
 _newest = (
     sa.select(tick_journal.c.project, sa.func.max(tick_journal.c.number).label("number"))
