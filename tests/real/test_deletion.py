@@ -65,6 +65,7 @@ async def said_of(database: Path, room: str) -> list[tuple[AuditKind, Outcome | 
         return [(entry.kind, entry.outcome) for entry in entries]
 
 
+@pytest.mark.slow
 async def test_enforce_deletes_the_room_that_was_left_and_observe_and_no_neighbour(
     fresh_server: RealServer, tmp_path: Path
 ):
