@@ -147,7 +147,12 @@ def show_config(
         if (waiting := backlog.get(project.name)) is not None:
             names = ", ".join(printable(v.episode.room_name, MAX_LABEL) for v in waiting[:20])
             said = f": {names}" if names else ""
-            say(f"  backlog      {len(waiting)} rooms are past their threshold and would go{said}")
+            many = (
+                "1 room is past its"
+                if len(waiting) == 1
+                else f"{len(waiting)} rooms are past their"
+            )
+            say(f"  backlog      {many} threshold and would go{said}")
         found = probed.get(project.name)
         if isinstance(found, RoomServiceError):
             say(f"  probe        FAILED: {printable(str(found))}")

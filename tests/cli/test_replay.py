@@ -104,6 +104,6 @@ def test_check_config_names_the_backlog_of_a_mode_that_deletes_more(program):
     assert "backlog" not in program("check-config").out
     (program.directory / "watchdog.toml").write_text('mode = "enforce"\n')
     said = program("check-config")
-    assert "1 rooms are past their threshold and would go: call-E1" in said.out
+    assert "1 room is past its threshold and would go: call-E1" in said.out
     [project] = program("check-config", "--json").json["projects"]
     assert [room["episode"]["room_name"] for room in project["backlog"]] == ["call-E1"]

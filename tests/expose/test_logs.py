@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 import structlog
@@ -53,8 +54,10 @@ def written(*reports, policy="full"):
 
 
 def test_a_mode_that_deletes_more_names_what_it_will_act_on_once():
-    due = [orphan(n, room=f"call-{n}", age=900, ruling=ruling("default")) for n in range(30)]
-    kept = orphan(77, room="kept", age=900, ruling=ruling("k", action=Action.WARN))
+    due = [
+        replace(orphan(n, room=f"call-{n}", age=900), ruling=ruling("default")) for n in range(30)
+    ]
+    kept = replace(orphan(77, room="kept", age=900), ruling=ruling("k", action=Action.WARN))
     (line,) = written(report(1, orphans=(*due, kept), mode_before="observe"), report(2))
     assert (line["before"], line["backlog"]) == ("observe", 30)
     assert line["rooms"][0] == "call-0 (default, 900 s)"
