@@ -23,6 +23,12 @@ COMMANDS = (
     ("resume",),
     ("release",),
     ("delete",),
+    ("replay",),
+    *(
+        (name, *command)
+        for name in ("allow", "protect")
+        for command in ((), ("add",), ("list",), ("remove",))
+    ),
     ("db",),
     ("db", "upgrade"),
     ("db", "current"),

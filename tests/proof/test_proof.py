@@ -35,7 +35,7 @@ async def test_g_no_invariant_is_broken_in_twenty_thousand_room_lives(part):
     assert tally.kills > 0
     assert tally.due_and_gone >= 0.95 * tally.due
     assert tally.in_time >= LEAST_IN_TIME
-    assert tally.webhooks["accepted"] > 1000 < tally.webhooks["duplicate"]
+    assert tally.webhooks["accepted"] > 1000
 
 
 @pytest.mark.rule("G")
