@@ -13,7 +13,14 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from watchdog.clocks import SystemClock
-from watchdog.configured import gateway_of, policies_of, rules_of, safeguards_of, tariff_of
+from watchdog.configured import (
+    gateway_of,
+    policies_of,
+    rules_of,
+    safeguards_of,
+    suspect_rules_of,
+    tariff_of,
+)
 from watchdog.core.budget import Purpose, TokenBucket
 from watchdog.core.clock import Clock
 from watchdog.core.deletion import AuditEntry, AuditMemory, Control
@@ -201,6 +208,7 @@ class Daemon:
             self.settings.limits.max_drop,
             policies_of(self.settings),
             safeguards_of(self.settings, settings),
+            suspect_rules_of(self.settings),
         )
         project = Project(
             config,

@@ -33,6 +33,7 @@ from watchdog.printing import (
     show_config,
     show_explanation,
     show_report,
+    suspects_line,
     tick_json,
     tick_line,
 )
@@ -285,6 +286,9 @@ def rooms(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         show(rooms_table(views, unpriced=lacking(tariffs), narrow=is_narrow()))
     elif ticks:
         say("No orphaned rooms.")
+    for name, tick in sorted(ticks.items()):
+        if line := suspects_line(name, tick):
+            say(line)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from watchdog.core.clock import Clock
 from watchdog.core.gates import ALWAYS, Safeguards
 from watchdog.core.policy import Action, Match, Policy, built_in_policies, ordered
 from watchdog.core.pricing import PROFILES, Tariff, default_profile, resolve_tariff
+from watchdog.core.suspects import SuspectRules
 from watchdog.prices.book import load_book
 from watchdog.rooms.gateway import LiveKitGateway, RequestObserver, is_cloud
 from watchdog.settings import PolicySettings, Settings
@@ -46,6 +47,12 @@ def rules_of(settings: Settings) -> DetectionRules:
     """What the operator adds to LiveKit's own marks of an agent."""
     detection = settings.detection
     return DetectionRules(detection.agent_identities, frozenset(detection.not_persons))
+
+
+def suspect_rules_of(settings: Settings) -> SuspectRules:
+    """What makes a suspect of an attended room."""
+    detection = settings.detection
+    return SuspectRules(detection.suspect_after.total_seconds(), detection.suspect_identities)
 
 
 def policies_of(settings: Settings) -> tuple[Policy, ...]:

@@ -25,6 +25,7 @@ from watchdog.expose.formats import (
     orphan_json,
     ruling_json,
     spend_json,
+    suspect_json,
     words_json,
 )
 from watchdog.expose.labels import MAX_LABEL, printable
@@ -116,6 +117,14 @@ def tick_line(name: str, tick: TickRecord) -> str:
     return f"{line} ({printable(tick.message)})" if tick.message else line
 
 
+def suspects_line(name: str, tick: TickRecord) -> str:
+    """The suspect rooms of a project, or nothing."""
+    if not tick.suspects:
+        return ""
+    rooms = ", ".join(f"{printable(s.room_name, MAX_LABEL)} ({s.reason})" for s in tick.suspects)
+    return f"{printable(name)}: suspect, never deleted: {rooms}"
+
+
 def tick_json(tick: TickRecord) -> dict[str, Any]:
     """The newest stored tick of a project, for programs."""
     return {
@@ -124,6 +133,7 @@ def tick_json(tick: TickRecord) -> dict[str, Any]:
         "message": tick.message,
         "rooms": dict(tick.verdicts),
         "blind_seconds": tick.blind_seconds,
+        "suspects": [suspect_json(tick.project, suspect) for suspect in tick.suspects],
         "spend": {name: spend_json(spend) for name, spend in tick.exported.items()},
     }
 

@@ -107,3 +107,24 @@ def test_check_config_names_the_backlog_of_a_mode_that_deletes_more(program):
     assert "1 room is past its threshold and would go: call-E1" in said.out
     [project] = program("check-config", "--json").json["projects"]
     assert [room["episode"]["room_name"] for room in project["backlog"]] == ["call-E1"]
+
+
+def test_rooms_names_the_suspects_that_the_last_tick_had(remembered):
+    from dataclasses import replace
+
+    from watchdog.core.records import Suspect
+
+    async def write() -> None:
+        last = replace(
+            tick(10, project="default"),
+            at=datetime.now(UTC),
+            suspects=(Suspect("odd-1", "RM_1", "silent", datetime.now(UTC)),),
+        )
+        address = f"sqlite+aiosqlite:///{remembered.directory / 'watchdog.db'}"
+        async with await open_database(address) as database:
+            await EpisodeStore(database).commit(last, [], {})
+
+    asyncio.run(write())
+    assert "default: suspect, never deleted: odd-1 (silent)" in remembered("rooms").out
+    [suspect] = remembered("rooms", "--json").json["projects"]["default"]["suspects"]
+    assert (suspect["room_name"], suspect["reason"]) == ("odd-1", "silent")

@@ -428,7 +428,8 @@ async def test_an_unexplained_count_stops_it_and_after_three_times_makes_a_suspe
         aborted = [entry for report in seen for entry in report.outcomes]
         assert {entry.outcome for entry in aborted} == {Outcome.ABORTED}
         assert all("agents explain 0" in entry.why for entry in aborted)
-        assert seen[-1].suspects == {"count_disagrees": 1}
+        assert seen[-1].suspect_counts["count_disagrees"] == 1
+        assert [(s.room_name, s.reason) for s in seen[-1].suspects] == [("r", "count_disagrees")]
         assert w.deleted() == []
         w.faults.clear()
         await w.until_deleted("r", most=60)

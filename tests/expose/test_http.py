@@ -223,6 +223,7 @@ async def test_answers_have_the_shape_that_openapi_promises():
         "/readyz",
         "/api/v1/projects",
         "/api/v1/rooms",
+        "/api/v1/suspects",
         "/webhooks/livekit/{project}",
     }
     for path, model in (("/api/v1/rooms", OrphanedRoom), ("/api/v1/projects", Project)):
@@ -230,6 +231,19 @@ async def test_answers_have_the_shape_that_openapi_promises():
             assert model.model_validate(item, extra="forbid").model_dump() == item
     for path, model in (("/healthz", Liveness), ("/readyz", Readiness)):
         model.model_validate((await daemon.get(path)).json(), extra="forbid")
+
+
+async def test_suspects_are_shown_as_the_privacy_of_names_allows():
+    from watchdog.core.records import Suspect
+
+    suspect = Suspect("odd-<b>room", "RM_1", "silent", at(0))
+    daemon = running()
+    daemon.tick(report(2, project=daemon.projects[0], suspects=(suspect,)))
+    [told] = (await daemon.get("/api/v1/suspects")).json()
+    assert (told["room_name"], told["reason"]) == ("odd-<b>room", "silent")
+    page = (await daemon.get("/")).text
+    assert "odd-&lt;b&gt;room" in page
+    assert "Suspect rooms, never deleted" in page
 
 
 async def test_nothing_can_be_changed_over_http():

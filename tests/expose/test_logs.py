@@ -11,6 +11,7 @@ import structlog
 from tests.expose.builders import NASTY, at, closed, failed, opened, orphan, report, ruling
 from watchdog.core.model import TickResult
 from watchdog.core.policy import Action
+from watchdog.core.records import Suspect
 from watchdog.core.report import Change, ChangeKind
 from watchdog.expose.labels import RoomNames
 from watchdog.expose.logs import OTHERS, configure_logging, get_logger, log_report
@@ -64,6 +65,12 @@ def test_a_mode_that_deletes_more_names_what_it_will_act_on_once():
     assert len(line["rooms"]) == 20
     (line,) = written(report(1, orphans=tuple(due), mode_before="observe"), policy="masked")
     assert "call-0" not in json.dumps(line["rooms"])
+
+
+def test_a_suspect_is_one_line_when_it_becomes_one():
+    new = (Suspect("odd-1", "RM_1", "silent", at(0)),)
+    (line,) = written(report(1, suspects=new, new_suspects=new), report(2, suspects=new))
+    assert (line["room"], line["reason"]) == ("odd-1", "silent")
 
 
 def test_a_tick_that_changes_nothing_writes_nothing():

@@ -394,7 +394,7 @@ def test_everything_in_the_catalogue_is_exported_and_nothing_else():
             changes=(closed(3),),
             outcomes=(deleted,),
             gates={"armed": True},
-            suspects={"count_disagrees": 1},
+            suspect_counts={"count_disagrees": 1},
             troubled={"stranded": 1},
         )
     )

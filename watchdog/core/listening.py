@@ -109,7 +109,7 @@ class _Telling:
         if who.sid not in self.heard.left:
             state.hung_up = None
             state.before = state.agents_before = frozenset()
-            self.book.judge(state, VerdictState.ATTENDED, why)
+            self.book.judge(state, VerdictState.ATTENDED, why, self.mono)
         return Told(state, visited=self._by_then, why=why)
 
     def _went(self, state: RoomState, who: ParticipantSnapshot, why: str) -> Told | None:

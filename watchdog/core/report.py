@@ -9,7 +9,7 @@ from watchdog.core.deletion import AuditEntry
 from watchdog.core.gates import Word, holding
 from watchdog.core.model import CountMeaning, Episode, TickResult, VerdictState
 from watchdog.core.policy import Action, Ruling
-from watchdog.core.records import Spend
+from watchdog.core.records import Spend, Suspect
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,8 @@ class TickReport:
     agent name (bounded label), burn in USD per hour.
     `gates` tells by gate whether it holds: one of the whole project at all, one of a room's for a room
     that is due; `holds` are the words of those of the project that do. `outcomes` are the attempts to
-    delete that were settled, `suspects` the suspect rooms by reason.
+    delete that were settled. `suspects` are the oldest suspect rooms (at most 100), `suspect_counts` counts
+    all of them by reason, and `new_suspects` are those that this tick tells of for the first time.
     `sweep_age` is how long ago, in seconds, the room looked at least recently was looked at (or
     first listed); `budget_delay` how long the longest waiting request has waited for the budget.
     """
@@ -114,7 +115,9 @@ class TickReport:
     gates: Mapping[str, bool] = field(default_factory=dict)
     holds: tuple[Word, ...] = ()
     outcomes: tuple[AuditEntry, ...] = ()
-    suspects: Mapping[str, int] = field(default_factory=dict)
+    suspects: tuple[Suspect, ...] = ()
+    suspect_counts: Mapping[str, int] = field(default_factory=dict)
+    new_suspects: tuple[Suspect, ...] = ()
     troubled: Mapping[str, int] = field(default_factory=dict)
     """Orphaned rooms whose deletion did not do what it should, by what is wrong."""
     mode_before: str = ""

@@ -25,6 +25,7 @@ from watchdog.core.model import (
     Verdict,
     VerdictState,
 )
+from watchdog.core.suspects import Suspects
 from watchdog.core.watch import Trust, watched_gap
 
 SELF_CLOSING_TIMEOUT = 60
@@ -52,6 +53,7 @@ class RoomState:
     count_contradicted: bool = False
     stable_since: float | None = None
     empty_once: bool = False
+    attended_on: bool = False  # a person was there at the last look that could tell
     # The history of this SID (A8).
     last_attended_at: datetime | None = None
     person_seen: bool = False
@@ -102,6 +104,7 @@ class RoomBook:
     skew_known: bool = False
     learner: CountLearner = field(default_factory=CountLearner)
     hearsay: Hearsay = field(default_factory=Hearsay)
+    suspects: Suspects = field(default_factory=Suspects)
     looks: LookQueue = field(init=False)
     rooms: dict[str, RoomState] = field(default_factory=dict)
     snapshots: dict[str, RoomSnapshot] = field(default_factory=dict)
@@ -191,7 +194,10 @@ class RoomBook:
         self._note_told(state, look, verdict, mono)
         self._note_history(state, look, verdict, mono)
         self._note_present(state, verdict, mono)
-        self.judge(state, verdict.state, verdict.reason)
+        self.judge(state, verdict.state, verdict.reason, mono)
+        state.attended_on = self.suspects.note_look(
+            state.snapshot, look, verdict, mono, attended=state.attended_on, skew=self.skew
+        )
         self._settle(state, verdict, mono)
         self._note_arming(state, look, verdict, mono)
         return verdict
@@ -306,6 +312,7 @@ class RoomBook:
         self._missing.pop(sid, None)
         self.looks.forget(sid)
         self.hearsay.forget(sid)
+        self.suspects.forget(sid)
 
     # ---- lists ----------------------------------------------------------------------------------
 
@@ -314,6 +321,7 @@ class RoomBook:
         self.rooms[room.sid] = state
         self.verdicts[state.state] += 1
         self.looks.listed(room.sid, mono)
+        self.suspects.note_verdict(room.sid, state.state, mono)
         return state
 
     def _note_new(self, room: RoomSnapshot, mono: float) -> None:
@@ -350,15 +358,13 @@ class RoomBook:
         if now > was and was_orphaned and now > self.explained(state):
             # Somebody may have come: never left to the server, as a fall is.
             if state.state is not VerdictState.ATTENDED:
-                self.judge(
-                    state, VerdictState.UNKNOWN, f"the count rose to {now}; not looked at since"
-                )
+                why = f"the count rose to {now}; not looked at since"
+                self.judge(state, VerdictState.UNKNOWN, why, mono)
             self.looks.ask(room.sid, mono)
         elif now <= self.explainable(state):
             if state.state is VerdictState.ATTENDED and now < was:
-                self.judge(
-                    state, VerdictState.UNKNOWN, f"the count fell to {now}; not looked at since"
-                )
+                why = f"the count fell to {now}; not looked at since"
+                self.judge(state, VerdictState.UNKNOWN, why, mono)
             self.looks.ask(room.sid, mono, after=left_to_server(room) if now < was else 0.0)
         else:
             self.looks.settled(room.sid)
@@ -412,12 +418,13 @@ class RoomBook:
 
     # ---- looks ----------------------------------------------------------------------------------
 
-    def judge(self, state: RoomState, verdict: VerdictState, reason: str) -> None:
+    def judge(self, state: RoomState, verdict: VerdictState, reason: str, mono: float) -> None:
         """From now on the room is this, for this reason."""
         if state.listed and state.state is not verdict:
             self.verdicts[state.state] -= 1
             self.verdicts[verdict] += 1
         state.state, state.reason = verdict, reason
+        self.suspects.note_verdict(state.snapshot.sid, verdict, mono)
 
     def _note_told(self, state: RoomState, look: Look, verdict: Verdict, mono: float) -> None:
         """Hold what webhooks told against what a look shows."""

@@ -40,6 +40,7 @@ from watchdog.core.roomlists import ListEntry
 from watchdog.core.rooms import RoomBook
 from watchdog.core.steady import SteadyClock
 from watchdog.core.sudden import SuddenChange
+from watchdog.core.suspects import SuspectReason
 from watchdog.core.warmup import WarmUp
 from watchdog.daemon.aftermath import Aftermath
 from watchdog.daemon.attempts import Attempt, Attempts, after
@@ -50,15 +51,12 @@ from watchdog.daemon.requests import Requests, answer_to
 
 ENFORCING_SECONDS = 15.0
 """A tick begins no attempt after so long; one under way has the deadlines of its requests."""
-DISAGREEMENTS = 3
-"""So many last looks with an unexplained count make a suspect of a room."""
 PLAN_SECONDS = 45.0
 """So old what the gates said may be when a request is made: the attempts of a tick, and their deadlines."""
 REFUSAL = 60.0
 LONGEST_REFUSAL = 3600.0
 """Where the server refuses DeleteRoom itself, it is asked again after this, and less and less often (T32)."""
 UNREACHABLE = 600.0
-COUNT_DISAGREES = "count_disagrees"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +111,6 @@ class Enforcer:
         self._refused = (float("-inf"), "")
         self._control: Control | None = None
         self._unwritten: list[AuditEntry] = []
-        self._disagreed: Counter[str] = Counter()
         self._outcomes: list[AuditEntry] = []
         self._changes: list[Change] = []
         self.close_reason = self._attempts.close_reason
@@ -179,11 +176,6 @@ class Enforcer:
         """How many persons came to a name within a minute of its deletion, since this was last asked."""
         return self._aftermath.take()
 
-    def suspects(self) -> dict[str, int]:
-        """How many rooms are suspect, by reason."""
-        counted = sum(n >= DISAGREEMENTS for n in self._disagreed.values())
-        return {COUNT_DISAGREES: counted}
-
     def troubled(self, episodes: Iterable[Episode]) -> dict[str, int]:
         """How many orphaned rooms cannot be deleted for good, by what is wrong with them."""
         mono = self._clock.monotonic()
@@ -214,9 +206,6 @@ class Enforcer:
     ) -> Plan:
         """After the looks of a good tick: settle what can be settled, and ask the gates."""
         now, mono = self._clock.now(), self._clock.monotonic()
-        self._disagreed = Counter(
-            {sid: n for sid, n in self._disagreed.items() if sid in self._book.rooms}
-        )
         await self._read_control()
         for attempt, outcome in self._attempts.settle(mono):
             self._note_settled(attempt, outcome, mono)
@@ -407,12 +396,11 @@ class Enforcer:
             pause = min(LONGEST_REFUSAL, REFUSAL * 2.0 ** min(self._refusals - 1, 8))
             self._refused = (mono + pause, finding.why)
         if finding.counted:
-            self._disagreed[sid] += 1
-            if self._disagreed[sid] >= DISAGREEMENTS:
-                why = f"{COUNT_DISAGREES}: {finding.why}"
+            if self._book.suspects.note_disagreement(sid, mono):
+                why = f"{SuspectReason.COUNT_DISAGREES}: {finding.why}"
                 self._cooldowns.not_deleted(name, mono, why)
         elif finding.look is not None:
-            self._disagreed.pop(sid, None)
+            self._book.suspects.note_agreement(sid)
 
     def _note_settled(self, attempt: Attempt, entry: AuditEntry, mono: float) -> None:
         self._unwritten.append(entry)

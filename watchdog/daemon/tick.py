@@ -20,6 +20,7 @@ from watchdog.core.records import TickRecord
 from watchdog.core.report import TickReport
 from watchdog.core.rooms import RoomBook
 from watchdog.core.steady import SteadyClock
+from watchdog.core.suspects import SuspectList, SuspectRules, Suspects
 from watchdog.core.watch import ListTrust, Trust, Watch, watched_gap
 from watchdog.daemon.accounts import Accounts, Bill
 from watchdog.daemon.asking import REFUSALS, Asker, Pass
@@ -45,6 +46,7 @@ class ProjectConfig:
     policies: tuple[Policy, ...] = ()
     """In the order of the walk; the last one matches everything. Empty: the built-in ones."""
     safeguards: Safeguards = field(default_factory=Safeguards)
+    suspects: SuspectRules = field(default_factory=SuspectRules)
 
 
 class Project:
@@ -70,7 +72,12 @@ class Project:
         self._clock = clock
         self._inbox = Inbox(config.rules)
         self._accounts = Accounts()
-        self._book = RoomBook(config.poll, config.rules, config.safeguards.confirmations)
+        self._book = RoomBook(
+            config.poll,
+            config.rules,
+            config.safeguards.confirmations,
+            suspects=Suspects(config.suspects),
+        )
         self._enforcer = Enforcer(
             config.name,
             config.safeguards,
@@ -260,18 +267,19 @@ class Project:
         rulings = self._decide(bill, result)
         if result is TickResult.OK:
             await self._plan(rulings)
-        record = self._record(this, result, bill, now)
+        suspects = self._suspects(now)
+        record = self._record(this, result, bill, suspects, now)
         result, rows = await self._commit(this, result, record, bill)
         if result is TickResult.OK:
             result = await self._enforce(this)
             if self._tracker.unwritten.episodes:
                 # A last look saw a person: that must be known to whoever starts after us (A7).
                 bill = self._bill(now)
-                again = self._record(this, result, bill, now)
+                again = self._record(this, result, bill, suspects, now)
                 again = replace(again, seen={**record.seen, **again.seen}, probed=record.probed)
                 result, more = await self._commit(this, result, again, bill)
                 rows += more
-        self._last = self._report(this, result, bill, rulings, now=now, rows=rows)
+        self._last = self._report(this, result, bill, rulings, suspects, now=now, rows=rows)
         return self._last
 
     def _bill(self, now: datetime) -> Bill:
@@ -282,7 +290,14 @@ class Project:
             self._book.skew,
         )
 
-    def _record(self, this: Pass, result: TickResult, bill: Bill, now: datetime) -> TickRecord:
+    def _suspects(self, now: datetime) -> SuspectList:
+        rooms = self._book.rooms
+        mono = self._clock.monotonic()
+        return self._book.suspects.take(now, mono, lambda sid: rooms[sid].snapshot.name)
+
+    def _record(
+        self, this: Pass, result: TickResult, bill: Bill, suspects: SuspectList, now: datetime
+    ) -> TickRecord:
         unwritten = self._tracker.unwritten
         return TickRecord(
             project=self.config.name,
@@ -298,6 +313,7 @@ class Project:
             exported=bill.exported,
             gates=self._enforcer.notes(),
             webhooks=tuple(self._inbox.uncommitted),
+            suspects=suspects.oldest,
             clock_set=unwritten.clock_set,
         )
 
@@ -347,6 +363,7 @@ class Project:
         result: TickResult,
         bill: Bill,
         rulings: Mapping[str, Ruling],
+        suspects: SuspectList,
         *,
         now: datetime,
         rows: int,
@@ -361,6 +378,7 @@ class Project:
             error=this.error,
             changes=self._tracker.take_changes() + self._enforcer.take_changes(),
             outcomes=self._enforcer.take_outcomes(),
+            new_suspects=suspects.new,
             requests=dict(this.requests),
             rows_written=rows,
             budget_delay=this.budget_delay,
@@ -394,7 +412,8 @@ class Project:
             orphaned_agents=accounts.count_agents(episodes),
             gates=plan.holds(),
             holds=holding(project_words(plan.state)),
-            suspects=self._enforcer.suspects(),
+            suspects=suspects.oldest,
+            suspect_counts=suspects.counts,
             mode_before=mode_before,
             troubled=self._enforcer.troubled(episodes),
             joined_after_deletion=self._enforcer.take_joined(),

@@ -48,8 +48,9 @@ SPECS: tuple[MetricSpec, ...] = (
         "suspect_rooms",
         "gauge",
         ("project", "reason"),
-        "Rooms that look as if only machines were in them but are never deleted, by reason "
-        "(count_disagrees: the server counts somebody whom no look shows).",
+        "Rooms that are shown and never deleted, by reason: attended for long by identities that read like "
+        "a machine's (bot_like) or by persons who never published a track (silent), not known for more than "
+        "10 minutes (unknown), or the server counts somebody whom no look shows (count_disagrees).",
     ),
     MetricSpec(
         "orphaned_agents",

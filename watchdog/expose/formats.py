@@ -9,7 +9,7 @@ from watchdog.core.deletion import AuditEntry
 from watchdog.core.gates import Word
 from watchdog.core.model import AgentSpan, Bounds, Episode
 from watchdog.core.policy import Action, Ruling
-from watchdog.core.records import Spend
+from watchdog.core.records import Spend, Suspect
 from watchdog.core.report import OrphanView
 from watchdog.core.roomlists import ListEntry, ListName
 from watchdog.expose.labels import MAX_LABEL, RoomNames, printable
@@ -143,6 +143,19 @@ def _entry_json(entry: ListEntry, now: datetime) -> dict[str, Any]:
         "since": iso(entry.since),
         "until": iso(entry.until),
         "removed_at": iso(entry.removed_at),
+    }
+
+
+def suspect_json(
+    project: str, suspect: Suspect, room_names: RoomNames | None = None
+) -> dict[str, Any]:
+    """A room that is suspect, why, and since when."""
+    return {
+        "project": _text(project),
+        "room_name": _text((room_names or RoomNames()).private(suspect.room_name)),
+        "room_sid": _text(suspect.room_sid),
+        "reason": suspect.reason,
+        "since": iso(suspect.since),
     }
 
 

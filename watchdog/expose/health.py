@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from watchdog.core.model import TickResult
+from watchdog.core.records import Suspect
 from watchdog.core.report import OrphanView, TickReport
 
 PATIENCE = 5
@@ -42,6 +43,15 @@ class HealthState:
     def alive(self) -> bool:
         """Liveness: a project that fails does not stop the loop from turning."""
         return self.turn_age <= self.patience
+
+    def suspects(self) -> list[tuple[str, Suspect]]:
+        """Each project's suspect rooms as of its last good tick, the oldest first."""
+        return [
+            (name, s)
+            for name in self.projects
+            if name in self.good
+            for s in self.good[name].suspects
+        ]
 
     def orphans(self, project: str | None = None) -> list[OrphanView]:
         """The rooms with an open episode as of the last good ticks, the oldest first."""

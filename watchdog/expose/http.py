@@ -17,7 +17,7 @@ from watchdog import __version__
 from watchdog.core.errors import WatchdogError
 from watchdog.core.hooks import MAX_WEBHOOK, Taken
 from watchdog.core.records import Spend
-from watchdog.expose.formats import Unpriced, all_priced, iso, orphan_json, spend_json
+from watchdog.expose.formats import Unpriced, all_priced, iso, orphan_json, spend_json, suspect_json
 from watchdog.expose.health import Freshness, HealthState, all_fresh
 from watchdog.expose.labels import RoomNames, printable
 from watchdog.expose.page import CONTENT_SECURITY_POLICY, render_page
@@ -27,6 +27,7 @@ from watchdog.expose.schemas import (
     Project,
     ProjectReadiness,
     Readiness,
+    SuspectRoom,
 )
 
 SECURITY_HEADERS = {
@@ -119,6 +120,9 @@ def build_app(
         taken = receive(body, request.headers.get("authorization", ""))
         return Response(f"{taken}\n", _WEBHOOK_STATUS.get(taken, 200))
 
+    async def suspects() -> Response:
+        return JSONResponse([suspect_json(name, s, room_names) for name, s in read().suspects()])
+
     unhealthy: Any = {503: {"model": Liveness}}
     not_ready: Any = {503: {"model": Readiness}}
     add("/", index, include_in_schema=False)
@@ -131,6 +135,12 @@ def build_app(
         rooms,
         summary="Orphaned rooms, the oldest first",
         response_model=list[OrphanedRoom],
+    )
+    add(
+        "/api/v1/suspects",
+        suspects,
+        summary="Suspect rooms, which are never deleted for it",
+        response_model=list[SuspectRoom],
     )
     app.add_api_route(
         "/webhooks/livekit/{project}",

@@ -117,6 +117,14 @@ def log_report(
     """
     _log_result(logger, report, previous)
     _log_held(logger, report, previous)
+    for suspect in report.new_suspects:
+        logger.warning(
+            "suspect room",
+            project=report.project,
+            room=room_names.label(suspect.room_name),
+            reason=suspect.reason,
+            since=iso(suspect.since),
+        )
     if report.mode_before:
         _log_backlog(logger, report, room_names)
     ages = {view.episode.id: view.age for view in report.orphans}

@@ -289,7 +289,7 @@ class _LatestReports(Collector):
         for policy, due in good.due.items():
             families.add("orphaned_rooms_due", due, project, printable(policy, MAX_LABEL))
         families.add("stranded_rooms", good.stranded, project)
-        for reason, number in good.suspects.items():
+        for reason, number in good.suspect_counts.items():
             families.add("suspect_rooms", number, project, reason)
         for trouble, number in good.troubled.items():
             families.add("troubled_rooms", number, project, trouble)

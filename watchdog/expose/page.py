@@ -42,7 +42,15 @@ CONTENT_SECURITY_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-_LINKS = ("/metrics", "/healthz", "/readyz", "/api/v1/projects", "/api/v1/rooms", "/openapi.json")
+_LINKS = (
+    "/metrics",
+    "/healthz",
+    "/readyz",
+    "/api/v1/projects",
+    "/api/v1/rooms",
+    "/api/v1/suspects",
+    "/openapi.json",
+)
 
 
 def render_page(state: HealthState, room_names: RoomNames, unpriced: Unpriced = all_priced) -> str:
@@ -73,6 +81,7 @@ Money is an estimate.</p>
 <h2>Orphaned rooms</h2>
 {_rooms_table(rows) if rows else '<p class="dim">None is known.</p>'}
 {f'<p class="dim">and {more} more in /api/v1/rooms</p>' if more > 0 else ""}
+{_suspects(state, room_names)}
 <nav>{"".join(f'<a href="{link}">{link}</a>' for link in _LINKS)}</nav>
 </body>
 </html>
@@ -83,6 +92,21 @@ def _rooms_table(rows: str) -> str:
     return f"""<table>
 <thead><tr><th>project</th><th>room</th><th>agents</th><th class="number">alone for</th>
 <th class="number">spend, low to high</th><th>due</th><th>why</th></tr></thead>
+<tbody>{rows}</tbody>
+</table>"""
+
+
+def _suspects(state: HealthState, room_names: RoomNames) -> str:
+    rows = "".join(
+        f"<tr><td>{_text(project)}</td><td>{escape(room_names.label(suspect.room_name))}</td>"
+        f"<td>{_text(suspect.reason)}</td><td>{iso(suspect.since)}</td></tr>\n"
+        for project, suspect in state.suspects()
+    )
+    if not rows:
+        return ""
+    return f"""<h2>Suspect rooms, never deleted</h2>
+<table>
+<thead><tr><th>project</th><th>room</th><th>reason</th><th>since</th></tr></thead>
 <tbody>{rows}</tbody>
 </table>"""
 

@@ -102,6 +102,16 @@ class GateWord(BaseModel):
     waived: bool
 
 
+class SuspectRoom(BaseModel):
+    """One room that is shown as suspect, and never deleted for it."""
+
+    project: str
+    room_name: str = Field(description="As `privacy.room_names` allows.")
+    room_sid: str
+    reason: str
+    since: str
+
+
 class OrphanedRoom(BaseModel):
     """One room whose episode is open."""
 

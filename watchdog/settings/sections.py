@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from watchdog.core.pricing import PROFILES
+from watchdog.core.suspects import SUSPECT_IDENTITIES
 from watchdog.settings.durations import format_duration, parse_duration, parse_recordings
 from watchdog.settings.fields import (
     BUILT_IN_POLICIES,
@@ -174,6 +175,18 @@ class DetectionSettings(_Section):
         ge=1,
         le=1_000_000,
         description="The most requests a minute to one project's server",
+    )
+
+    suspect_after: Duration = Field(
+        default=timedelta(hours=4),
+        gt=timedelta(),
+        description="A room that was attended for so long by persons who never published a track, or whose "
+        "identities read like a machine's, is shown as suspect; it is never deleted",
+    )
+    suspect_identities: tuple[Annotated[str, AfterValidator(check_agent_glob)], ...] = Field(
+        default=SUSPECT_IDENTITIES,
+        description="Globs of identities that read like a machine's, in capitals or not; whoever has "
+        "one stays a person",
     )
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from livekit.protocol.agent_dispatch import AgentDispatch
-from livekit.protocol.models import ParticipantInfo, ParticipantPermission, Room
+from livekit.protocol.models import ParticipantInfo, ParticipantPermission, Room, TrackInfo
 
 from watchdog.core.model import Role
 
@@ -42,6 +42,7 @@ class SimParticipant:
     kind_details: tuple[int, ...]
     role: Role
     alive: bool = True
+    tracks: tuple[TrackInfo, ...] = ()
 
     @property
     def dependent(self) -> bool:
@@ -71,6 +72,8 @@ class SimParticipant:
             joined_at=int(stamp),
             joined_at_ms=int(stamp * 1000),
             attributes=self.attributes,
+            tracks=self.tracks,
+            is_publisher=bool(self.tracks),
             permission=ParticipantPermission(
                 can_subscribe=True,
                 can_publish=True,

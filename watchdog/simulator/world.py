@@ -12,7 +12,7 @@ from functools import partial
 
 from livekit.protocol.agent import JobStatus
 from livekit.protocol.agent_dispatch import AgentDispatch, AgentDispatchState
-from livekit.protocol.models import Room
+from livekit.protocol.models import Room, TrackInfo, TrackType
 
 from watchdog.core.clock import Clock
 from watchdog.core.model import Role
@@ -276,6 +276,21 @@ class World(Timeline):
     def set_state(self, room_name: str, identity: str, state: str) -> None:
         """Show a participant as JOINING, JOINED, ACTIVE or DISCONNECTED."""
         self.room(room_name).participants[identity].state = STATES[state]
+
+    def publish(
+        self, room_name: str, identity: str, kind: TrackType = TrackType.AUDIO
+    ) -> TrackInfo:
+        """A participant publishes one more track."""
+        publisher = self.room(room_name).participants[identity]
+        # Not a random SID: it would change what a seeded world does next.
+        sid = f"TR_{publisher.sid.removeprefix('PA_')}_{len(publisher.tracks) + 1}"
+        track = TrackInfo(sid=sid, type=kind)
+        publisher.tracks += (track,)
+        return track
+
+    def unpublish(self, room_name: str, identity: str) -> None:
+        """A participant takes all its tracks back."""
+        self.room(room_name).participants[identity].tracks = ()
 
     def set_metadata(self, room_name: str, metadata: str) -> SimRoom:
         """Overwrite the room's metadata. As on a real server, that makes the count current too."""
