@@ -62,7 +62,7 @@ def policies_of(settings: Settings) -> tuple[Policy, ...]:
 
 
 def _policy(given: PolicySettings) -> Policy:
-    limit = given.hard_limit
+    limit, ahead = given.hard_limit, given.warn_before
     return Policy(
         name=given.name,
         match=Match(
@@ -76,6 +76,8 @@ def _policy(given: PolicySettings) -> Policy:
         hard_limit=None if limit is None else limit.total_seconds(),
         max_spend=given.max_spend,
         action=Action(given.action),
+        warn_before=None if ahead is None else ahead.total_seconds(),
+        delete_dispatch=given.delete_dispatch,
     )
 
 

@@ -212,8 +212,8 @@ def test_by_hand_waives_what_it_may_and_nothing_else(holds):
     said = words(project, room, waived=WAIVED_BY_HAND)
     assert {w.gate for w in holding(said)} == holds
     waived = {w.gate for w in said if w.waived}
-    # Nobody lists what may not be deleted by hand in mode allowlist; here the mode asks for no list.
-    assert waived == WAIVED_BY_HAND - {"allow_list"}
+    # Here the mode asks for no list, and the policy for no warning.
+    assert waived == WAIVED_BY_HAND - {"allow_list", "warned"}
     assert not waived & PROTECTIONS
 
 
@@ -250,3 +250,33 @@ def test_a_hold_is_read_from_metadata_and_what_is_unclear_holds(metadata, until)
 def test_any_metadata_is_read_without_an_error(text):
     held_until(text, "watchdog.hold")
     held_until("watchdog.hold" + text, "watchdog.hold")
+
+
+@pytest.mark.rule("D")
+@pytest.mark.parametrize(
+    ("known", "since", "passes"),
+    [
+        (False, None, None),
+        (True, None, False),
+        (True, 59.9, False),
+        (True, 60.0, True),
+        (True, 60.1, True),
+    ],
+)
+def test_d_a_room_whose_policy_asks_for_it_was_warned_long_enough_ago(known, since, passes):
+    asked = ruling()
+    asked = replace(asked, policy=replace(asked.policy, warn_before=60.0))
+    room = replace(ROOM, ruling=asked, warned_known=known, warned_for=since)
+    [word] = [w for w in words(PROJECT, room) if w.gate == "warned"]
+    assert word.passes is passes
+    [plain] = [w for w in words(PROJECT, replace(room, ruling=ruling())) if w.gate == "warned"]
+    assert plain.passes is True, "without one there is nothing to wait for"
+
+
+@pytest.mark.parametrize(("age", "told"), [(29.9, False), (30.0, True), (90.0, True)])
+def test_agents_are_to_be_warned_so_long_before_their_room_is_due(age, told):
+    asked = ruling(90.0)
+    asked = replace(asked, policy=replace(asked.policy, warn_before=60.0))
+    assert asked.is_to_be_warned(age) is told
+    kept = replace(asked, policy=replace(asked.policy, action=Action.WARN))
+    assert not kept.is_to_be_warned(age)

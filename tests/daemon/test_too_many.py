@@ -30,6 +30,16 @@ async def until_held(w) -> None:
 
 
 @pytest.mark.trap("T48")
+async def test_more_deletions_a_tick_than_the_budget_serves_leave_it_the_looks_that_confirm_them():
+    async with lab() as w:
+        w.enforcing(QUICK, per_tick=25)
+        for i in range(25):
+            w.strand(f"r{i}")
+        await w.ticks(40)
+        assert sorted(w.deleted()) == sorted(f"r{i}" for i in range(25))
+
+
+@pytest.mark.trap("T48")
 async def test_t48_two_hundred_due_at_once_are_held_told_once_and_drained_one_a_tick():
     async with lab(per_minute=3000) as w:
         w.enforcing(QUICK)

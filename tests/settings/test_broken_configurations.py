@@ -850,4 +850,6 @@ def test_an_odd_value_in_a_policy_never_crashes(key: str, tmp_path: Path):
         "match.last_person_kinds": ["[]"],
         "respect_room_timeouts": ["true"],
         "allow_short_grace": ["true"],
+        "warn_before": ["1.5"],
+        "delete_dispatch": ["true"],
     }.get(key, [])

@@ -48,7 +48,7 @@ def test_every_default_of_a_policy_can_be_given(tmp_path: Path):
     file.write_text('[[policies]]\nname = "x"')
     (plain,) = load_settings(file, {}, tmp_path).policies
     keys = [s for s in describe() if s.key.startswith("policies.") and s.default is not None]
-    assert len(keys) == 7
+    assert len(keys) == 8
     for setting in keys:
         key = setting.key.removeprefix("policies.")
         file.write_text(f'[[policies]]\nname = "x"\n{key} = {setting.default}')

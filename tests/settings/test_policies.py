@@ -32,6 +32,8 @@ def test_a_policy_that_says_only_its_name_matches_everything_and_waits_ten_minut
         hard_limit=None,
         max_spend=None,
         action="delete",
+        warn_before=None,
+        delete_dispatch=False,
         allow_short_grace=False,
     )
 
@@ -49,6 +51,8 @@ def test_a_policy_says_everything_it_can(tmp_path: Path):
         hard_limit = 90
         max_spend = "2.50"
         action = "warn"
+        warn_before = "60s"
+        delete_dispatch = true
         allow_short_grace = true
         """,
     )
@@ -65,6 +69,8 @@ def test_a_policy_says_everything_it_can(tmp_path: Path):
         "hard_limit": "1m30s",
         "max_spend": "2.50",
         "action": "warn",
+        "warn_before": "1m",
+        "delete_dispatch": True,
         "allow_short_grace": True,
     }
     assert policy.max_spend == Decimal("2.50")
@@ -114,6 +120,25 @@ def test_a_shorter_grace_has_to_be_asked_for_in_each_policy(tmp_path: Path):
 def test_a_hard_limit_may_be_as_short_as_the_grace(tmp_path: Path):
     (policy,) = policies(tmp_path, '[[policies]]\nname = "calls"\nhard_limit = "10m"')
     assert policy.hard_limit == policy.grace
+
+
+def test_the_kinder_steps_are_asked_for_by_a_policy(tmp_path: Path):
+    (policy,) = policies(
+        tmp_path, '[[policies]]\nname = "a"\nwarn_before = "10m"\ndelete_dispatch = true'
+    )
+    assert policy.warn_before == policy.grace == timedelta(minutes=10)
+    assert policy.delete_dispatch
+    (plain,) = policies(tmp_path, '[[policies]]\nname = "a"')
+    assert (plain.warn_before, plain.delete_dispatch) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "wrong"),
+    [("601s", "is above the grace of 10m"), ("0s", "too short to warn"), ("soon", "warn_before")],
+)
+def test_a_warning_comes_within_the_grace_and_is_one(ahead: str, wrong: str, tmp_path: Path):
+    with pytest.raises(ConfigurationError, match=wrong):
+        policies(tmp_path, f'[[policies]]\nname = "a"\nwarn_before = "{ahead}"')
 
 
 @pytest.mark.parametrize("text", ["2.50", "0.000001", "2", "007"])

@@ -57,6 +57,10 @@ class AuditKind(StrEnum):
     RELEASED = "released"  # what too many held
     LISTED = "listed"  # put on the allow-list or the protect list
     UNLISTED = "unlisted"
+    WARNED = "warned"  # the agents are told, right after this line
+    WARNING_FAILED = "warning_failed"  # and were not reached
+    ENDING = "dispatch_ending"  # the agents' dispatches are ended, after one more look
+    ENDED = "dispatch_ended"  # what came of it; with an outcome where nothing was sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +136,13 @@ class AuditMemory:
     `open_intents` are attempts without an outcome, each with the answer that was stored, if any.
     `deletions` are the newest answers and outcomes of requests that were sent, oldest first. `told` are
     the open episodes of which it was already said that they would have been deleted, `returned` those in
-    which a last look saw a person.
+    which a last look saw a person. `warned` and `ended` are when agents were warned, and dispatches ended,
+    by episode: of open ones and of some that closed lately, since a room that lists lacked goes on.
     """
 
     open_intents: tuple[tuple[AuditEntry, Outcome | None], ...] = ()
     deletions: tuple[AuditEntry, ...] = ()
     told: frozenset[str] = frozenset()
     returned: frozenset[str] = frozenset()
+    warned: Mapping[str, datetime] = field(default_factory=dict)
+    ended: Mapping[str, datetime] = field(default_factory=dict)

@@ -86,6 +86,9 @@ class RoomCase:
     hold_known: bool = False
     held_until: datetime | None = None
     stranded: bool = False
+    warned_known: bool = False
+    warned_for: float | None = None
+    """Seconds since its agents were warned; None: they were not."""
     pending: str | None = None
     """What an earlier attempt still waits for; empty where there is none."""
     cooldown: float | None = None
@@ -229,6 +232,23 @@ def _due(_: ProjectState, room: RoomCase) -> Answer:
     return room.ruling.is_due(room.age), said
 
 
+def _warned(_: ProjectState, room: RoomCase) -> Answer:
+    if room.ruling is None:
+        return None, "which policy speaks for it is not known"
+    policy, since = room.ruling.policy, room.warned_for
+    if policy.warn_before is None:
+        return True, f"policy {policy.name} asks for no warning"
+    if not room.warned_known:
+        return None, "whether its agents were warned is not known"
+    if since is None:
+        return (
+            False,
+            f"its agents are to be warned {policy.warn_before:g} s before; they were not yet",
+        )
+    said = f"its agents were warned {since:.0f} s ago, of {policy.warn_before:g} s asked for"
+    return since >= policy.warn_before, said
+
+
 def _reachable(_: ProjectState, room: RoomCase) -> Answer:
     if room.stranded:
         return (
@@ -315,6 +335,7 @@ def _armed(project: ProjectState, room: RoomCase) -> Answer:
 _ANY_ROOM = RoomCase("", "", datetime.min.replace(tzinfo=UTC), None, "", None, 0.0)
 
 ALLOW_LIST, ARMED, LIMITS, MODE, RECHECK = "allow_list", "armed", "limits", "mode", "recheck"
+DUE, WARNED = "due", "warned"
 
 GATES: tuple[Gate, ...] = (
     Gate("orphaned", _orphaned),
@@ -327,7 +348,8 @@ GATES: tuple[Gate, ...] = (
     Gate("hold", _hold),
     Gate(ALLOW_LIST, _allow_list),
     Gate("action", _action),
-    Gate("due", _due),
+    Gate(DUE, _due),
+    Gate(WARNED, _warned),
     Gate("warmed_up", _warmed_up, of_project=True),
     Gate("clock_jump", _clock_jump, of_project=True),
     Gate("sudden_change", _sudden_change, of_project=True),
@@ -354,7 +376,8 @@ WAIVED_BY_HAND = frozenset(
         "paused",
         ALLOW_LIST,
         "action",
-        "due",
+        DUE,
+        WARNED,
         "warmed_up",
         "sudden_change",
         "reachable",
@@ -367,6 +390,9 @@ WAIVED_BY_HAND = frozenset(
 
 WAITED_FOR = frozenset({LIMITS, ARMED})
 """The gates that every other one comes before: only what these alone hold back is waiting."""
+
+NOT_ASKED_TO_WARN = WAITED_FOR | {DUE, WARNED}
+"""Every other gate must let a room pass before its agents are warned: they may act on it at once."""
 
 
 def words(

@@ -121,6 +121,14 @@ class Verdict:
         return tuple(a for a in self.assessments if a.role in roles)
 
 
+@dataclass(frozen=True, slots=True)
+class AgentDispatch:
+    """What called agents into a room, and the identities they joined under."""
+
+    id: str
+    identities: frozenset[str]
+
+
 class CloseReason(StrEnum):
     """Why an episode ended."""
 

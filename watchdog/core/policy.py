@@ -51,7 +51,11 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A named rule. Times are seconds of watched age; None is no limit. `max_spend` is USD, low."""
+    """A named rule. Times are seconds of watched age; None is no limit. `max_spend` is USD, low.
+
+    `warn_before`: so many seconds before they are due the agents are told; None: they are not.
+    `delete_dispatch`: first end the agents' dispatches, and delete only what is left.
+    """
 
     name: str
     match: Match = field(default_factory=Match)
@@ -61,6 +65,8 @@ class Policy:
     max_spend: Decimal | None = None
     action: Action = Action.DELETE
     built_in: bool = False
+    warn_before: float | None = None
+    delete_dispatch: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +110,12 @@ class Ruling:
     def is_due(self, age: float) -> bool:
         """Whether the room has reached its due age."""
         return age >= self.due_age
+
+    def is_to_be_warned(self, age: float) -> bool:
+        """Whether the room is so near to its deletion that its agents are told, where they are."""
+        ahead = self.policy.warn_before
+        deletes = self.policy.action is Action.DELETE
+        return deletes and ahead is not None and age >= self.due_age - ahead
 
 
 def built_in_policies(poll: float) -> tuple[tuple[Policy, ...], tuple[Policy, ...]]:

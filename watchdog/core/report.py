@@ -69,6 +69,8 @@ class ChangeKind(StrEnum):
     WOULD_DELETE = "would_delete"
     DELETION_SENT = "deletion_sent"
     NOT_DELETED = "not_deleted"
+    WARNED = "warned"
+    DISPATCH_ENDED = "dispatch_ended"
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ class Attempts:
 
 
 def after(
-    intent: AuditEntry, kind: AuditKind, outcome: Outcome, why: str, at: datetime
+    intent: AuditEntry, kind: AuditKind, outcome: Outcome | None, why: str, at: datetime
 ) -> AuditEntry:
     """What is written down of an attempt once something is known of it."""
     kept = {key: intent.details[key] for key in KEPT if key in intent.details}

@@ -13,7 +13,6 @@ from datetime import datetime
 from watchdog.core.budget import TokenBucket
 from watchdog.core.cooldown import SENT, TROUBLES, Cooldowns
 from watchdog.core.deletion import (
-    BY_POLICY,
     AuditEntry,
     AuditKind,
     Control,
@@ -44,6 +43,10 @@ from watchdog.core.suspects import SuspectReason
 from watchdog.core.warmup import WarmUp
 from watchdog.daemon.aftermath import Aftermath
 from watchdog.daemon.attempts import Attempt, Attempts, after
+from watchdog.daemon.entries import entry_about
+from watchdog.daemon.kinder import REQUESTS as WARNING_REQUESTS
+from watchdog.daemon.kinder import Desk, Kinder
+from watchdog.daemon.marks import Marks
 from watchdog.daemon.plan import Cases, Plan, Planner, Target, seen
 from watchdog.daemon.ports import Audit, Controls, Lease, RoomService
 from watchdog.daemon.recheck import REQUESTS, Finding, Recheck, delete_if_still_alone
@@ -99,7 +102,10 @@ class Enforcer:
         self._aftermath = Aftermath(book.rules)
         self._cooldowns = Cooldowns()
         self._attempts = Attempts(book, clock.now)
-        self._cases = Cases(book, self._attempts, self._cooldowns)
+        self._marks = Marks()
+        self._cases = Cases(book, self._attempts, self._cooldowns, self._marks)
+        desk = Desk(self._entry, self._recheck, self._append, note_look, self._tell)
+        self._kinder = Kinder(book, service, clock, bucket, self._marks, desk)
         queue = Queue(safeguards.per_tick, safeguards.per_hour, safeguards.limit_hold, book.poll)
         self._planner = Planner(self._cases, queue)
         self._sudden = SuddenChange(safeguards.max_drop, safeguards.min_population)
@@ -131,6 +137,7 @@ class Enforcer:
         self._released_at = now
         memory = await self._powers.audit.load(self._project, now)
         self._planner.told = set(memory.told)
+        self._marks.load(memory, now, mono)
         self._cooldowns.remember(memory.deletions, now, mono)
         for intent, answer in memory.open_intents:
             self._attempts.begin(intent, answer, mono)
@@ -150,7 +157,11 @@ class Enforcer:
 
     def reserve(self, mono: float) -> int:
         """How many requests must be left for rooms that may be deleted in this tick (SAFETY F)."""
-        return REQUESTS * min(self._book.armed_by(mono), self.safeguards.per_tick)
+        unwarned = min(len(self._kinder.unwarned(self.plan.to_warn)), self.safeguards.per_tick)
+        # Each also needs the look that confirms it: what is reserved must leave that many.
+        served = int(self._bucket.available(mono) // (REQUESTS + 1))
+        armed = min(self._book.armed_by(mono), self.safeguards.per_tick, max(1, served))
+        return REQUESTS * armed + WARNING_REQUESTS * unwarned
 
     def take_changes(self) -> tuple[Change, ...]:
         """What happened since this was last asked."""
@@ -255,7 +266,8 @@ class Enforcer:
             since_jump=ALWAYS if self._jumped is None else mono - self._jumped,
             locked=self._powers.lease.held(),
             unwritten="an outcome could not be written yet" if self._unwritten else "",
-            recent=self._cooldowns.in_the_last_hour(mono),
+            recent=self._cooldowns.in_the_last_hour(mono)
+            + self._marks.ended_in_the_last_hour(mono),
         )
 
     def _entries(self) -> tuple[ListEntry, ...] | None:
@@ -271,6 +283,10 @@ class Enforcer:
         await self._write_down()
         await self._tell_would_be()
         until = self._clock.monotonic() + ENFORCING_SECONDS
+        error = await self._delete(until)
+        return error or await self._kinder.warn_all(self.plan.to_warn, until)
+
+    async def _delete(self, until: float) -> RoomServiceError | None:
         for target in self.plan.ready:
             mono = self._clock.monotonic()
             if mono > until or self._bucket.available(mono) < REQUESTS:
@@ -282,7 +298,8 @@ class Enforcer:
             sid, name = target.episode.room_sid, target.episode.room_name
             if self._taken_back(target) or self._joins(sid, name):
                 continue
-            finding = await self._attempt(target)
+            kinder = self._kinder.ends_first(target)
+            finding = await (self._end_first(target) if kinder else self._attempt(target))
             if (error := finding.error) is not None:
                 # Where DeleteRoom alone is refused, looking goes on; a gate holds the deletions.
                 refused = finding.outcome is Outcome.FAILED and not isinstance(error, RateLimited)
@@ -328,7 +345,24 @@ class Enforcer:
         await self._write_down()
         return finding
 
+    async def _end_first(self, target: Target) -> Finding:
+        """One room whose dispatches are ended before it is deleted: a line, last look, requests, a line."""
+        entry = self._entry(target, AuditKind.ENDING, self._powers.new_intent())
+        await self._append(entry)
+        finding, line = await self._kinder.end(target, entry)
+        self._note_finding(entry, finding, self._clock.monotonic())
+        self._unwritten.append(line)
+        await self._write_down()
+        return finding
+
+    async def _append(self, entry: AuditEntry) -> None:
+        await self._powers.audit.append([entry])
+
     async def _look_and_delete(self, target: Target) -> Finding:
+        recheck = self._recheck(target)
+        return await delete_if_still_alone(self._service, self._clock, self._book.rules, recheck)
+
+    def _recheck(self, target: Target) -> Recheck:
         room = self._book.rooms[target.episode.room_sid]
         case = self._cases.of(
             target.episode, target.ruling, target.age, self._clock.now(), self._clock.monotonic()
@@ -350,7 +384,7 @@ class Enforcer:
                 return self._control.pause.sentence
             return "it was taken back" if self._taken_back(target) else ""
 
-        recheck = Recheck(
+        return Recheck(
             room.snapshot,
             explained=lambda verdict: self._book.explained_by(room, verdict),
             protected=protected,
@@ -359,7 +393,6 @@ class Enforcer:
                 self._forbidden() or self._joins(room.snapshot.sid, room.snapshot.name)
             ),
         )
-        return await delete_if_still_alone(self._service, self._clock, self._book.rules, recheck)
 
     def _taken_back(self, target: Target) -> bool:
         request = target.request
@@ -383,6 +416,7 @@ class Enforcer:
         if finding.outcome is Outcome.DELETED:
             self._cooldowns.note(intent, mono)
             self._aftermath.deleted(name, self._clock.now())
+            self._marks.note_deleted(intent.episode)
             self._refusals = 0
         elif isinstance(finding.error, RoomUnreachable):
             # Deleting such a room can start it anew: it is probed at once, and left alone for long (T28).
@@ -430,33 +464,14 @@ class Enforcer:
         self._changes.append(Change(kind, episode, detail))
 
     def _entry(
-        self, target: Target, kind: AuditKind, *, intent: str, outcome: Outcome | None
+        self, target: Target, kind: AuditKind, intent: str = "", outcome: Outcome | None = None
     ) -> AuditEntry:
-        episode, ruling, request = target.episode, target.ruling, target.request
-        return AuditEntry(
-            at=self._clock.now(),
-            project=self._project,
-            kind=kind,
-            actor=request.actor if request else BY_POLICY,
-            room_name=episode.room_name,
-            room_sid=episode.room_sid,
-            episode=episode.id,
-            policy=ruling.policy.name if ruling else "",
+        return entry_about(
+            self._project,
+            target,
+            kind,
+            self._clock.now(),
             intent=intent,
             outcome=outcome,
-            why=request.reason if request else (ruling.why_due if ruling else ""),
-            details={
-                "age_seconds": round(target.age, 3),
-                "due_age_seconds": _finite(ruling.due_age) if ruling else None,
-                "person_seen": episode.person_seen,
-                "drained": self._planner.queue.goes_uncounted(episode.id),
-                "first_orphaned_at": episode.bounds.first_orphaned_at.isoformat(),
-                "agents": [span.agent_name for span in episode.present_agents],
-                "gates": {word.gate: word.why for word in target.words},
-                "waived": [word.gate for word in target.words if word.waived],
-            },
+            drained=self._planner.queue.goes_uncounted(target.episode.id),
         )
-
-
-def _finite(seconds: float) -> float | None:
-    return None if seconds == ALWAYS else round(seconds, 3)

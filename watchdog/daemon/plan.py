@@ -13,8 +13,10 @@ from watchdog.core.gates import (
     ARMED,
     LIMITS,
     MODE,
+    NOT_ASKED_TO_WARN,
     WAITED_FOR,
     WAIVED_BY_HAND,
+    WARNED,
     ProjectState,
     RoomCase,
     Word,
@@ -27,6 +29,7 @@ from watchdog.core.model import Episode, Role, RoomSnapshot, Verdict, VerdictSta
 from watchdog.core.policy import Action, Ruling
 from watchdog.core.rooms import RoomBook, RoomState
 from watchdog.daemon.attempts import Attempts
+from watchdog.daemon.marks import Marks
 
 MISSING = "not in the newest list; others must agree before the episode ends"
 
@@ -47,13 +50,14 @@ class Plan:
     """What the gates say in one tick.
 
     `words` are by episode, of the rooms that are due. `ready` are to be deleted now, `would_be` would
-    be but for mode observe; both the oldest first.
+    be but for mode observe, of `to_warn` the agents are told; each the oldest first.
     """
 
     state: ProjectState
     words: Mapping[str, tuple[Word, ...]] = field(default_factory=dict)
     ready: tuple[Target, ...] = ()
     would_be: tuple[Target, ...] = ()
+    to_warn: tuple[Target, ...] = ()
     made: float = float("-inf")
     """When the gates were asked, in monotonic seconds."""
     simulated: tuple[str, ...] = ()
@@ -75,6 +79,7 @@ class Cases:
     book: RoomBook
     attempts: Attempts
     cooldowns: Cooldowns
+    marks: Marks
 
     def of(
         self, episode: Episode, ruling: Ruling | None, age: float, now: datetime, mono: float
@@ -92,6 +97,8 @@ class Cases:
             ruling=ruling,
             age=age,
             stranded=episode.stranded_since is not None,
+            warned_known=True,
+            warned_for=self.marks.warned_for(episode.id, mono),
             pending=self.attempts.waits_for(episode.room_sid),
             cooldown=left,
             why_cooldown=why,
@@ -141,14 +148,19 @@ class Planner:
     ) -> Plan:
         """Every due room and what the gates say. `requests` are by SID; `watched` is the watched clock."""
         due: list[tuple[Target, RoomCase]] = []
+        soon: list[Target] = []
         episodes = tuple(episodes)
         self.told &= {episode.id for episode in episodes}
+        self.cases.marks.forget((episode.id for episode in episodes), mono)
         for episode in sorted(episodes, key=lambda e: e.watched_at_open):
             ruling, age = rulings.get(episode.id), max(0.0, watched - episode.watched_at_open)
             request = requests.get(episode.room_sid)
             if request is not None or (ruling is not None and _is_due(ruling, age)):
                 case = self.cases.of(episode, ruling, age, now, mono)
                 due.append((Target(episode, ruling, age, (), request), case))
+            if request is None and self._warns(ruling, episode, age):
+                case = self.cases.of(episode, ruling, age, now, mono)
+                soon.append(Target(episode, ruling, age, words(state, case)))
         waiting = [
             t.episode.id for t, case in due if t.request is None and self._passes(state, t, case)
         ]
@@ -175,9 +187,15 @@ class Planner:
             {t.episode.id: t.words for t in told},
             (*by_hand, *(() if observing else by_policy)),
             by_policy if observing else (),
+            tuple(t for t in soon if not holding(t.words, but=NOT_ASKED_TO_WARN)),
             made=mono,
             simulated=tuple(t.episode.id for t, case in due if case.simulated),
         )
+
+    def _warns(self, ruling: Ruling | None, episode: Episode, age: float) -> bool:
+        """Whether the agents are still to be told that a room is near its deletion."""
+        told = episode.id in self.cases.marks.warned
+        return ruling is not None and not told and ruling.is_to_be_warned(age)
 
     def _in_turn(self, case: RoomCase, target: Target, mono: float) -> RoomCase:
         return replace(case, turn=self.queue.turn(target.episode.id, mono))
@@ -198,9 +216,9 @@ class Planner:
         return state.safeguards.mode is Mode.OBSERVE and target.episode.id in self.told
 
     def _not_asked(self, state: ProjectState, target: Target) -> frozenset[str]:
-        """In mode observe all else goes its way, as it would in another."""
+        """In mode observe all else goes its way, as it would in another; but nobody is warned there."""
         observing = target.request is None and state.safeguards.mode is Mode.OBSERVE
-        return frozenset({MODE}) if observing else frozenset()
+        return frozenset({MODE, WARNED}) if observing else frozenset()
 
     def _arm(self, chosen: Iterable[Target], mono: float) -> None:
         book = self.cases.book

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from watchdog.core.budget import Purpose
 from watchdog.core.deletion import AuditEntry, AuditMemory, Control
-from watchdog.core.model import Episode, Look, RoomListing, RoomSnapshot
+from watchdog.core.model import AgentDispatch, Episode, Look, RoomListing, RoomSnapshot
 from watchdog.core.records import ProjectMemory, Spend, TickRecord
 
 
@@ -32,6 +32,21 @@ class RoomService(Protocol):
 
     async def delete(self, room_name: str, *, within: float) -> None:
         """Delete the room that has this name when the one request arrives.
+
+        Raises NotSent where it could not be sent within so many seconds.
+        """
+        ...
+
+    async def warn(self, room_name: str, identities: Sequence[str], payload: bytes) -> None:
+        """Send one data message to these participants of the room, and nobody else."""
+        ...
+
+    async def dispatches(self, room_name: str) -> tuple[AgentDispatch, ...]:
+        """What called agents into the room."""
+        ...
+
+    async def end_dispatch(self, room_name: str, dispatch_id: str, *, within: float) -> None:
+        """End one dispatch, so that its agents leave.
 
         Raises NotSent where it could not be sent within so many seconds.
         """

@@ -71,20 +71,11 @@ async def delete_if_still_alone(
     service: RoomService, clock: SteadyClock, rules: DetectionRules, case: Recheck
 ) -> Finding:
     """Look once more and, if everything still holds, delete. Never raises for what the server does."""
-    try:
-        found = await _look_again(service, clock, rules, case)
-    except RoomServiceError as error:
-        return Finding(Outcome.ABORTED, f"the last look failed: {error}", error=error)
+    found = await last_look(service, clock, rules, case)
     if isinstance(found, Finding):
         return found
-    if why := case.still_allowed():
-        return Finding(Outcome.ABORTED, why, found)
-    answered, asked = (_seconds_since(at, clock) for at in (found.answered_at, found.asked_at))
-    if answered > STALE_SECONDS or asked > SLOW_SECONDS:
-        why = f"the last look was asked for {asked:.1f} s ago and answered {answered:.1f} s ago"
-        return Finding(Outcome.ABORTED, f"{why}: too old to act on", found)
     try:
-        await service.delete(case.room.name, within=STALE_SECONDS - answered)
+        await service.delete(case.room.name, within=time_left(found, clock))
     except NotSent as error:
         return Finding(Outcome.ABORTED, str(error), found)
     except RoomNotFound:
@@ -96,6 +87,37 @@ async def delete_if_still_alone(
         return Finding(Outcome.FAILED, str(error), found, error=error)
     why = "the server said that it was done"
     return Finding(Outcome.DELETED, why, found, to_be_verified=True)
+
+
+async def last_look(
+    service: RoomService, clock: SteadyClock, rules: DetectionRules, case: Recheck
+) -> Look | Finding:
+    """The look that allows it at this very moment, or the finding that does not."""
+    try:
+        found = await _look_again(service, clock, rules, case)
+    except RoomServiceError as error:
+        return Finding(Outcome.ABORTED, f"the last look failed: {error}", error=error)
+    if isinstance(found, Finding):
+        return found
+    if why := case.still_allowed():
+        return Finding(Outcome.ABORTED, why, found)
+    if why := too_old(found, clock):
+        return Finding(Outcome.ABORTED, why, found)
+    return found
+
+
+def too_old(look: Look, clock: SteadyClock) -> str:
+    """Why a last look allows nothing any more, or nothing."""
+    answered, asked = (_seconds_since(at, clock) for at in (look.answered_at, look.asked_at))
+    if answered <= STALE_SECONDS and asked <= SLOW_SECONDS:
+        return ""
+    why = f"the last look was asked for {asked:.1f} s ago and answered {answered:.1f} s ago"
+    return f"{why}: too old to act on"
+
+
+def time_left(look: Look, clock: SteadyClock) -> float:
+    """So many seconds from now a request must be on its way that a last look allows."""
+    return STALE_SECONDS - _seconds_since(look.answered_at, clock)
 
 
 async def _look_again(

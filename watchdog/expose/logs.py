@@ -32,6 +32,8 @@ _EVENTS = {
     ChangeKind.WOULD_DELETE: "would delete",
     ChangeKind.DELETION_SENT: "deletion sent",
     ChangeKind.NOT_DELETED: "not deleted",
+    ChangeKind.WARNED: "agents warned",
+    ChangeKind.DISPATCH_ENDED: "dispatch ended",
 }
 
 

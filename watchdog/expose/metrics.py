@@ -29,7 +29,15 @@ from watchdog.expose.labels import MAX_LABEL, AgentNames, RoomNames, printable
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 METHODS = frozenset(
-    {"ListRooms", "ListParticipants", "ListDispatch", "DeleteRoom", "GetParticipant"}
+    {
+        "ListRooms",
+        "ListParticipants",
+        "ListDispatch",
+        "DeleteRoom",
+        "GetParticipant",
+        "SendData",
+        "DeleteDispatch",
+    }
 )
 """The values the label `method` can take beside `other`."""
 

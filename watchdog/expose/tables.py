@@ -45,6 +45,8 @@ HAPPENED = {
     ChangeKind.WOULD_DELETE: "would be deleted",
     ChangeKind.DELETION_SENT: "deletion asked for",
     ChangeKind.NOT_DELETED: "not deleted",
+    ChangeKind.WARNED: "its agents are warned",
+    ChangeKind.DISPATCH_ENDED: "its dispatches are ended first",
 }
 
 _SIGNS = {
@@ -57,6 +59,8 @@ _SIGNS = {
     ChangeKind.WOULD_DELETE: ("✂", "x", "magenta"),
     ChangeKind.DELETION_SENT: ("✂", "x", "bold magenta"),
     ChangeKind.NOT_DELETED: ("!", "!", "red"),
+    ChangeKind.WARNED: ("▲", "^", "magenta"),
+    ChangeKind.DISPATCH_ENDED: ("✂", "x", "magenta"),
 }
 
 
@@ -208,6 +212,8 @@ def audit_table(entries: Sequence[AuditEntry]) -> Table:
         what = entry.outcome.value if entry.outcome else entry.kind.value
         if entry.kind is AuditKind.ANSWER:
             what = f"{what}, to be verified"
+        if entry.kind is AuditKind.ENDED and entry.outcome:
+            what = f"no {entry.kind.value}: {what}"
         by_policy = entry.actor == BY_POLICY
         table.add_row(
             f"{entry.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",

@@ -61,6 +61,7 @@ def stored_words(
         recording = room.active_recording or bool(verdict.of_role(Role.RECORDER))
         simulated = simulated or any(a.participant.simulated for a in verdict.assessments)
         orphaned, why_orphaned = verdict.state is VerdictState.ORPHANED, verdict.reason
+    warned_at = steering.memory.warned.get(episode.id)
     case = RoomCase(
         room_name=episode.room_name,
         project=episode.project,
@@ -74,6 +75,8 @@ def stored_words(
         hold_known=room is not None,
         held_until=room.held_until if room else None,
         stranded=episode.stranded_since is not None,
+        warned_known=True,
+        warned_for=None if warned_at is None else max(0.0, (now - warned_at).total_seconds()),
         pending=steering.waits_for(episode.room_sid),
         cooldown=left,
         why_cooldown=why,

@@ -5,8 +5,8 @@ errors become the handful in `watchdog.core.errors`, each with a hint for the op
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -17,14 +17,12 @@ from urllib.parse import urlparse
 import aiohttp
 from google.protobuf.message import DecodeError
 from livekit.api import LiveKitAPI, ServerError
-from livekit.protocol.models import ParticipantInfo, Room
+from livekit.protocol.models import DataPacket, ParticipantInfo, Room
 from livekit.protocol.room import (
     DeleteRoomRequest,
-    DeleteRoomResponse,
     ListParticipantsRequest,
-    ListParticipantsResponse,
     ListRoomsRequest,
-    ListRoomsResponse,
+    SendDataRequest,
 )
 
 from watchdog.core.budget import Purpose, TokenBucket
@@ -44,7 +42,14 @@ from watchdog.core.errors import (
     WrongEndpoint,
 )
 from watchdog.core.hold import held_until
-from watchdog.core.model import Look, ParticipantSnapshot, RoomListing, RoomSnapshot
+from watchdog.core.model import (
+    AgentDispatch,
+    Look,
+    ParticipantSnapshot,
+    RoomListing,
+    RoomSnapshot,
+)
+from watchdog.rooms.calls import Api, DeleteCalls, DispatchCalls, EndCalls, RoomCalls
 
 # The enum's own `Name()` raises for a kind that is newer than the SDK (T11).
 KIND_NAMES: Mapping[int, str] = {n: name for name, n in ParticipantInfo.Kind.items()}
@@ -54,66 +59,14 @@ LIST_DEADLINE = 10.0
 LOOK_DEADLINE = 5.0
 PROBE_DEADLINE = 8.0
 DELETE_DEADLINE = 5.0
+WARN_DEADLINE = 5.0
+TOPIC = "lk.watchdog"
+"""Of the data messages to a room's agents."""
 HOLD_KEY = "watchdog.hold"
 EPOCH = datetime.fromtimestamp(0, UTC)
 LAST_SECOND = datetime(2200, 1, 1, tzinfo=UTC).timestamp()
 # For *.livekit.cloud the SDK itself tries up to three regions (T35).
 CLOUD_FACTOR = 2.0
-
-
-class RoomCalls(Protocol):
-    """The part of the SDK's RoomService that is used."""
-
-    async def list_rooms(self, list: ListRoomsRequest, /) -> ListRoomsResponse:  # noqa: A002
-        """List the rooms."""
-        ...
-
-    async def list_participants(
-        self,
-        list: ListParticipantsRequest,  # noqa: A002
-        /,
-    ) -> ListParticipantsResponse:
-        """List one room's participants."""
-        ...
-
-
-class DeleteCalls(Protocol):
-    """The part of the SDK's RoomService that a deletion uses."""
-
-    async def delete_room(self, delete: DeleteRoomRequest, /) -> DeleteRoomResponse:
-        """Delete a room by its name."""
-        ...
-
-
-class DispatchCalls(Protocol):
-    """The part of the SDK's AgentDispatchService that is used."""
-
-    async def list_dispatch(self, room_name: str, /) -> list[Any]:
-        """List one room's agent dispatches."""
-        ...
-
-
-class Api(Protocol):
-    """What is used of `livekit.api.LiveKitAPI`; the simulator offers the same in process."""
-
-    @property
-    def room(self) -> RoomCalls:
-        """The Room Service."""
-        ...
-
-    @property
-    def agent_dispatch(self) -> DispatchCalls:
-        """The Agent Dispatch Service."""
-        ...
-
-    @property
-    def deleting(self) -> DeleteCalls:
-        """The Room Service through a client that sends each request once (SAFETY D)."""
-        ...
-
-    async def aclose(self) -> None:
-        """Release what it holds."""
-        ...
 
 
 RequestObserver = Callable[[str, str, Purpose, float], None]
@@ -164,8 +117,17 @@ class SkewMeter:
         self.skew = (date - middle).total_seconds() + 0.5
 
 
-_send_before: ContextVar[float | None] = ContextVar("send_before", default=None)
-"""Until when, on the monotonic clock, the request that is being made may be sent; None: at any time."""
+_send_before: ContextVar[tuple[str, float] | None] = ContextVar("send_before", default=None)
+"""The request that is being made, and until when it may be sent, in monotonic seconds; None: at any time."""
+
+
+@contextmanager
+def _sent_before(method: str, until: float) -> Iterator[None]:
+    token = _send_before.set((method, until))
+    try:
+        yield
+    finally:
+        _send_before.reset(token)
 
 
 class SendGuard:
@@ -182,9 +144,9 @@ class SendGuard:
         return config
 
     async def _connected(self, *_: Any) -> None:
-        until = _send_before.get()
-        if until is not None and (late := self._clock.monotonic() - until) > 0:
-            raise NotSent("DeleteRoom", f"the connection came {late:.1f} s too late; not sent")
+        method, until = _send_before.get() or ("", float("inf"))
+        if (late := self._clock.monotonic() - until) > 0:
+            raise NotSent(method, f"the connection came {late:.1f} s too late; not sent")
 
 
 class LiveKitGateway:
@@ -301,11 +263,38 @@ class LiveKitGateway:
         there was no connection to send it on within so many seconds.
         """
         async with self._request("DeleteRoom", DELETE_DEADLINE, Purpose.RECHECK):
-            token = _send_before.set(self._clock.monotonic() + within)
-            try:
+            with _sent_before("DeleteRoom", self._clock.monotonic() + within):
                 await self._api.deleting.delete_room(DeleteRoomRequest(room=room_name))
-            finally:
-                _send_before.reset(token)
+
+    async def warn(self, room_name: str, identities: Sequence[str], payload: bytes) -> None:
+        """Send a data message to these participants, once; the server does not say who received it."""
+        if not identities:
+            # LiveKit takes no identity at all for everybody.
+            raise NotSent("SendData", "nobody is there to be told; not sent")
+        message = SendDataRequest(
+            room=room_name,
+            data=payload,
+            kind=DataPacket.RELIABLE,
+            destination_identities=list(identities),
+            topic=TOPIC,
+        )
+        async with self._request("SendData", WARN_DEADLINE, Purpose.RECHECK):
+            await self._api.deleting.send_data(message)
+
+    async def dispatches(self, room_name: str) -> tuple[AgentDispatch, ...]:
+        """The room's agent dispatches, each with the identities of its jobs' participants."""
+        async with self._request("ListDispatch", LOOK_DEADLINE, Purpose.RECHECK):
+            found = await self._api.agent_dispatch.list_dispatch(room_name)
+        return tuple(map(_dispatch, found))
+
+    async def end_dispatch(self, room_name: str, dispatch_id: str, *, within: float) -> None:
+        """Delete a dispatch, once: the server asks its agents to leave, and then removes them.
+
+        Raises NotSent where there was no connection to send it on within so many seconds.
+        """
+        async with self._request("DeleteDispatch", DELETE_DEADLINE, Purpose.RECHECK):
+            with _sent_before("DeleteDispatch", self._clock.monotonic() + within):
+                await self._api.ending.delete_dispatch(dispatch_id, room_name)
 
     @asynccontextmanager
     async def _request(self, method: str, deadline: float, purpose: Purpose) -> AsyncIterator[None]:
@@ -336,6 +325,7 @@ class _OwnedSessionApi:
         self.room: RoomCalls = api.room
         self.deleting: DeleteCalls = deleting.room
         self.agent_dispatch: DispatchCalls = api.agent_dispatch
+        self.ending: EndCalls = deleting.agent_dispatch
 
     async def aclose(self) -> None:
         await self._session.close()
@@ -457,6 +447,11 @@ def participant_of(info: ParticipantInfo) -> ParticipantSnapshot:
         or ParticipantInfo.KindDetail.SIMULATION in info.kind_details,
         tracks=len(info.tracks),
     )
+
+
+def _dispatch(info: Any) -> AgentDispatch:
+    jobs = (job.state.participant_identity for job in info.state.jobs)
+    return AgentDispatch(info.id, frozenset(identity for identity in jobs if identity))
 
 
 def _time(milliseconds: int, seconds: int) -> datetime | None:

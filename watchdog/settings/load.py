@@ -319,6 +319,10 @@ def _wrong_times(policy: PolicySettings, poll_interval: timedelta) -> Iterator[t
     if (limit := policy.hard_limit) is not None and limit < grace:
         wrong = f"{format_duration(limit)} is below the grace of {format_duration(grace)}"
         yield "hard_limit", f"{wrong}; raise it or shorten the grace"
+    if (ahead := policy.warn_before) is not None and ahead > grace:
+        # The agents would be told while a person who lost the connection may still be on the way back.
+        wrong = f"{format_duration(ahead)} is above the grace of {format_duration(grace)}"
+        yield "warn_before", f"{wrong}; shorten it or raise the grace"
 
 
 class _Reporter:

@@ -54,6 +54,13 @@ def a_second_or_more(value: timedelta) -> timedelta:
     return value
 
 
+def a_second_of_warning(value: timedelta) -> timedelta:
+    """What an agent is told ahead; no time at all is no warning."""
+    if value < timedelta(seconds=1):
+        raise ValueError("is too short to warn anybody; leave the key out for no warning")
+    return value
+
+
 def _filled(value: object) -> object:
     if value == "":
         raise ValueError("is empty; give a value or leave the key out")
@@ -313,6 +320,17 @@ class PolicySettings(_Section):
         default="delete",
         description="What a due room gets: `delete` where the mode and every gate allow it, else it is "
         "only shown",
+    )
+    warn_before: Annotated[Duration, AfterValidator(a_second_of_warning)] | None = Field(
+        default=None,
+        description="So long before it is deleted a room's agents get a data message on topic "
+        "`lk.watchdog`, once an episode; not above `grace`; left out: none",
+    )
+    delete_dispatch: bool = Field(
+        default=False,
+        strict=True,
+        description="First end the dispatches of a due room's agents, look again, and delete only what "
+        "is left",
     )
     allow_short_grace: bool = Field(
         default=False,

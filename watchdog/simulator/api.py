@@ -19,11 +19,11 @@ URL = "http://simulator.invalid"
 
 
 class SimulatorApi:
-    """Stands in for the gateway's `Api`: `room`, `deleting`, `agent_dispatch`, `aclose`.
+    """Stands in for the gateway's `Api`: `room`, `deleting`, `ending`, ….
 
     Waiting inside, for delays and hangs, is done on the world's clock. With a `.livekit.cloud` URL
-    and `failover=True` the SDK repeats failed calls, as it does on LiveKit Cloud; `deleting` is what
-    deletions go through, and does not unless `deleting_failover` says so.
+    and `failover=True` the SDK repeats failed calls, as it does on LiveKit Cloud; `deleting` and
+    `ending` are what deletions go through, and do not unless `deleting_failover` says so.
     """
 
     def __init__(
@@ -41,6 +41,10 @@ class SimulatorApi:
         self.deleting = RoomService(session, url, api_key, api_secret, failover=deleting_failover)
         self.agent_dispatch = AgentDispatchService(
             session, url, api_key, api_secret, failover=failover
+        )
+
+        self.ending = AgentDispatchService(
+            session, url, api_key, api_secret, failover=deleting_failover
         )
 
     async def aclose(self) -> None:

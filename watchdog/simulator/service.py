@@ -28,6 +28,8 @@ from livekit.protocol.room import (
     ListParticipantsResponse,
     ListRoomsRequest,
     ListRoomsResponse,
+    SendDataRequest,
+    SendDataResponse,
     UpdateRoomMetadataRequest,
 )
 
@@ -65,6 +67,17 @@ class LoggedRequest:
     method: str
     room: str
     status: int
+
+
+@dataclass(frozen=True, slots=True)
+class DataMessage:
+    """One data message as a participant who was there received it."""
+
+    at: datetime
+    room: str
+    identity: str
+    topic: str
+    data: bytes
 
 
 class _Call:
@@ -107,7 +120,8 @@ class _Call:
 class RoomServiceSimulator:
     """Answers requests out of a world, through a plan of faults.
 
-    `keys` maps API keys to secrets. `log` holds the last `log_size` requests. `watch`, if given, is
+    `keys` maps API keys to secrets. `log` holds the last `log_size` requests, `messages` as many data
+    messages that were delivered. `watch`, if given, is
     called with "received" or "answered", the method and the room, before and after every answer. A
     DeleteRoom is carried out once it came in, even if its caller does not wait for it.
     """
@@ -125,6 +139,7 @@ class RoomServiceSimulator:
         self.keys = dict(keys)
         self.faults = faults or FaultPlan()
         self.log: deque[LoggedRequest] = deque(maxlen=log_size)
+        self.messages: deque[DataMessage] = deque(maxlen=log_size)
         self.watch = watch
         self._deletions = DeletionLog(world)
         self._methods: dict[str, tuple[type[Any], Callable[..., Awaitable[bytes]]]] = {
@@ -133,6 +148,7 @@ class RoomServiceSimulator:
             "RoomService/CreateRoom": (CreateRoomRequest, self._create_room),
             "RoomService/DeleteRoom": (DeleteRoomRequest, self._delete_room),
             "RoomService/UpdateRoomMetadata": (UpdateRoomMetadataRequest, self._update_metadata),
+            "RoomService/SendData": (SendDataRequest, self._send_data),
             "AgentDispatchService/ListDispatch": (ListAgentDispatchRequest, self._list_dispatch),
             "AgentDispatchService/CreateDispatch": (
                 CreateAgentDispatchRequest,
@@ -355,6 +371,23 @@ class RoomServiceSimulator:
         await self._reach(request.room)
         room = self.world.set_metadata(request.room, request.metadata)
         return room.info.SerializeToString()
+
+    async def _send_data(self, request: SendDataRequest, call: _Call) -> bytes:
+        call.need_admin(request.room)
+        await self._reach_dispatch(request.room)
+        wanted = set(request.destination_identities)
+        for participant in self.world.room(request.room).participants.values():
+            # Nobody named is everybody; whom it names and is not there makes no difference.
+            if participant.alive and (not wanted or participant.identity in wanted):
+                message = DataMessage(
+                    self.world.now(),
+                    request.room,
+                    participant.identity,
+                    request.topic,
+                    request.data,
+                )
+                self.messages.append(message)
+        return SendDataResponse().SerializeToString()
 
     async def _list_dispatch(self, request: ListAgentDispatchRequest, call: _Call) -> bytes:
         call.need_admin(request.room)

@@ -49,6 +49,8 @@ class AuditStore:
             sent = tuple(entry_of(row) for row in found.mappings())
             told = await connection.execute(sql.TOLD, {"project": project})
             said = [(row.episode, Outcome(row.outcome)) for row in told.all()]
+            found = await connection.execute(sql.KINDER_STEPS, {"project": project, "since": since})
+            steps = found.mappings().all()
         answers = {e.intent: e.outcome for e in unsettled if e.kind is AuditKind.ANSWER}
         intents = tuple((e, answers.get(e.intent)) for e in unsettled if e.kind is AuditKind.INTENT)
         return AuditMemory(
@@ -56,6 +58,8 @@ class AuditStore:
             sent,
             told=frozenset(key for key, outcome in said if outcome is Outcome.WOULD_DELETE),
             returned=frozenset(key for key, outcome in said if outcome is Outcome.PERSON_RETURNED),
+            warned=_first_times(steps, AuditKind.WARNED),
+            ended=_first_times(steps, AuditKind.ENDING),
         )
 
     @uninterrupted
@@ -75,6 +79,16 @@ class AuditStore:
         async with self._database.reading() as connection:
             rows = (await connection.execute(statement)).mappings().all()
         return tuple(entry_of(row) for row in reversed(rows))
+
+
+def _first_times(rows: Sequence[RowMapping], kind: AuditKind) -> dict[str, datetime]:
+    """By episode, when such a line was first written of which no outcome says that nothing was sent."""
+    not_sent = {row["intent"] for row in rows if row["outcome"] is not None}
+    times: dict[str, datetime] = {}
+    for row in rows:
+        if row["kind"] == kind.value and not (row["intent"] and row["intent"] in not_sent):
+            times.setdefault(row["episode"], row["at"])
+    return times
 
 
 async def insert_entry(connection: AsyncConnection, entry: AuditEntry) -> None:

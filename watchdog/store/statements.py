@@ -112,15 +112,27 @@ SENT = (
     )
     .order_by(audit.c.number)
 )
+_open_episodes = sa.select(episodes.c.id).where(
+    episodes.c.project == sa.bindparam("project"), episodes.c.close_reason.is_(None)
+)
 TOLD = sa.select(audit.c.episode, audit.c.outcome).where(
     audit.c.project == sa.bindparam("project"),
     audit.c.outcome.in_(("would_delete", "person_returned")),
-    audit.c.episode.in_(
-        sa.select(episodes.c.id).where(
-            episodes.c.project == sa.bindparam("project"), episodes.c.close_reason.is_(None)
-        )
-    ),
+    audit.c.episode.in_(_open_episodes),
 )
+KINDER_STEPS = (
+    sa.select(audit.c.kind, audit.c.intent, audit.c.episode, audit.c.outcome, audit.c.at)
+    .where(
+        audit.c.project == sa.bindparam("project"),
+        audit.c.kind.in_(("warned", "dispatch_ending", "dispatch_ended")),
+        sa.or_(
+            audit.c.at >= sa.bindparam("since", type_=audit.c.at.type),
+            audit.c.episode.in_(_open_episodes),
+        ),
+    )
+    .order_by(audit.c.number)
+)
+"""Who was warned, and whose dispatches were ended: once in an episode, which can go on after its end."""
 RELEASED = sa.select(sa.func.max(audit.c.at, type_=audit.c.at.type)).where(
     audit.c.project == sa.bindparam("project"), audit.c.kind == "released"
 )
