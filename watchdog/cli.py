@@ -9,13 +9,13 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from watchdog import __version__, acting, listing, replaying
+from watchdog import __version__, acting, listing
 from watchdog.clocks import SystemClock
 from watchdog.core.errors import RoomServiceError, StoreError, WatchdogError
 from watchdog.core.model import Episode, TickResult
 from watchdog.core.pricing import Tariff
 from watchdog.core.records import TickRecord
-from watchdog.core.report import OrphanView, TickReport
+from watchdog.core.report import TickReport
 from watchdog.expose.formats import orphan_json
 from watchdog.expose.labels import printable
 from watchdog.expose.tables import rooms_table
@@ -185,7 +185,6 @@ def check_config(
     tariffs = {project.name: tariff_of(settings, project) for project in projects}
     _do(check(settings.database))
     probed = _do(_probe_all(settings)) if probe else {}
-    backlog = _backlog(settings)
     if as_json:
         print_json(
             {
@@ -199,44 +198,15 @@ def check_config(
                         "plan": tariffs[p.name].plan,
                         "unpriced": list(tariffs[p.name].unpriced),
                         "probe": finding_json(probed[p.name]) if probe else None,
-                        "backlog": [
-                            orphan_json(view, unpriced=lacking(tariffs))
-                            for view in backlog.get(p.name, ())
-                        ],
                     }
                     for p in projects
                 ],
             }
         )
     else:
-        show_config(settings, tariffs, probed, backlog)
+        show_config(settings, tariffs, probed)
     if any(isinstance(found, RoomServiceError) for found in probed.values()):
         raise typer.Exit(1)
-
-
-def _backlog(settings: Settings) -> dict[str, tuple[OrphanView, ...]]:
-    """By project, what a mode that deletes more than the last run's would act on at once."""
-    from watchdog.configured import policies_of
-
-    try:
-        episodes, ticks, steering = _do(_stored(settings))
-    except StoreError:
-        return {}  # no database yet, or none of this version: nothing is known to wait
-    views = stored_orphans(
-        episodes,
-        ticks,
-        _tariffs(settings),
-        policies=policies_of(settings),
-        steering=steering,
-        now=SystemClock().now(),
-    )
-    found = {}
-    for project in settings.projects:
-        tick = ticks.get(project.name)
-        if tick is not None and settings.mode_of(project).loosens(tick.gates.mode):
-            here = [v for v in views if v.episode.project == project.name and v.awaits_deletion]
-            found[project.name] = tuple(here)
-    return found
 
 
 async def _probe_all(settings: Settings) -> dict[str, ProbeFinding | RoomServiceError]:
@@ -370,7 +340,6 @@ async def _history(settings: Settings, project: str, room: str) -> History:
 
 acting.register(app)
 listing.register(app)
-replaying.register(app)
 
 
 @db.command("upgrade")

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from watchdog.core.gates import Word
 from watchdog.core.model import Episode, TickResult, VerdictState
 from watchdog.core.pricing import Tariff
 from watchdog.core.records import TickRecord
-from watchdog.core.report import OrphanView, TickReport
+from watchdog.core.report import TickReport
 from watchdog.expose.formats import (
     duration,
     episode_json,
@@ -28,7 +28,7 @@ from watchdog.expose.formats import (
     suspect_json,
     words_json,
 )
-from watchdog.expose.labels import MAX_LABEL, printable
+from watchdog.expose.labels import printable
 from watchdog.expose.tables import episode_lines, rooms_table, ruling_lines, words_table
 from watchdog.inquiry import SKEW_WORTH_SAYING, ProbeFinding, RoomFinding
 from watchdog.reporting.stored import History
@@ -142,9 +142,8 @@ def show_config(
     settings: Settings,
     tariffs: dict[str, Tariff],
     probed: dict[str, ProbeFinding | RoomServiceError],
-    backlog: Mapping[str, Sequence[OrphanView]],
 ) -> None:
-    """What the configuration means, what it would act on at once, and what the servers said to a probe."""
+    """What the configuration means, and what the servers said to a probe."""
     say(f"configuration  {settings.config_file or 'environment and defaults'}: good")
     say(f"poll           every {duration(settings.poll_interval.total_seconds())}")
     say(f"http           {settings.http.listen or 'off'}")
@@ -154,15 +153,6 @@ def show_config(
         say(f"project        {project.name} at {printable(project.url)}")
         say(f"  mode         {_MODES[settings.mode_of(project)]}")
         say(f"  prices       profile {tariff.profile}, plan {tariff.plan}{without}")
-        if (waiting := backlog.get(project.name)) is not None:
-            names = ", ".join(printable(v.episode.room_name, MAX_LABEL) for v in waiting[:20])
-            said = f": {names}" if names else ""
-            many = (
-                "1 room is past its"
-                if len(waiting) == 1
-                else f"{len(waiting)} rooms are past their"
-            )
-            say(f"  backlog      {many} threshold and would go{said}")
         found = probed.get(project.name)
         if isinstance(found, RoomServiceError):
             say(f"  probe        FAILED: {printable(str(found))}")

@@ -3,9 +3,9 @@
 import pytest
 
 from tests.daemon.harness import FaultKind, orphan
-from tests.daemon.test_enforce import QUICK, left_alone, outcomes
+from tests.daemon.test_enforce import left_alone, outcomes
 from watchdog.core.cooldown import HOUR, MOST_SENT, Cooldowns
-from watchdog.core.deletion import AuditEntry, AuditKind, Mode, Outcome
+from watchdog.core.deletion import AuditEntry, AuditKind, Outcome
 from watchdog.simulator.rooms import Ghost
 
 
@@ -122,17 +122,3 @@ async def test_t30_ghosts_of_a_dead_node_are_not_deleted_to_tidy_up(how):
         assert orphan(report, "r").episode.stranded_since is not None
         assert report.troubled["stranded"] == 1
         assert report.stranded == 1
-
-
-async def test_the_first_good_tick_in_a_mode_that_deletes_more_tells_the_mode_before():
-    async with left_alone(mode=Mode.OBSERVE) as w:
-        await w.ticks(12)
-        w.enforcing(QUICK)
-        report = await w.tick()
-        assert report.mode_before == "observe"
-        assert [v.episode.room_name for v in report.orphans if v.awaits_deletion] == ["r"]
-        assert (await w.ticks(1)).mode_before == ""
-        w.restart()
-        assert (await w.tick()).mode_before == "", "the mode is the same as before"
-        w.enforcing(QUICK, mode=Mode.OBSERVE)
-        assert (await w.tick()).mode_before == "", "one that deletes less has no backlog"

@@ -3,14 +3,12 @@
 import io
 import json
 import logging
-from dataclasses import replace
 
 import pytest
 import structlog
 
-from tests.expose.builders import NASTY, at, closed, failed, opened, orphan, report, ruling
+from tests.expose.builders import NASTY, at, closed, failed, opened, orphan, report
 from watchdog.core.model import TickResult
-from watchdog.core.policy import Action
 from watchdog.core.records import Suspect
 from watchdog.core.report import Change, ChangeKind
 from watchdog.expose.labels import RoomNames
@@ -52,19 +50,6 @@ def written(*reports, policy="full"):
         log_report(get_logger(), one, previous, RoomNames(policy))
         previous = one
     return [json.loads(line) for line in out.getvalue().splitlines()]
-
-
-def test_a_mode_that_deletes_more_names_what_it_will_act_on_once():
-    due = [
-        replace(orphan(n, room=f"call-{n}", age=900), ruling=ruling("default")) for n in range(30)
-    ]
-    kept = replace(orphan(77, room="kept", age=900), ruling=ruling("k", action=Action.WARN))
-    (line,) = written(report(1, orphans=(*due, kept), mode_before="observe"), report(2))
-    assert (line["before"], line["backlog"]) == ("observe", 30)
-    assert line["rooms"][0] == "call-0 (default, 900 s)"
-    assert len(line["rooms"]) == 20
-    (line,) = written(report(1, orphans=tuple(due), mode_before="observe"), policy="masked")
-    assert "call-0" not in json.dumps(line["rooms"])
 
 
 def test_a_suspect_is_one_line_when_it_becomes_one():

@@ -24,10 +24,6 @@ class Mode(StrEnum):
         """The higher, the less it does."""
         return (Mode.ENFORCE, Mode.ALLOWLIST, Mode.OBSERVE).index(self)
 
-    def loosens(self, before: str | None) -> bool:
-        """Whether it deletes more than the mode before, where one is known."""
-        return before is not None and self.patience < Mode(before).patience
-
 
 class Outcome(StrEnum):
     """What became of a decision to delete."""

@@ -29,7 +29,6 @@ class GateNotes:
     held_for: float | None = None
     armed: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     simulated: tuple[str, ...] = ()
-    mode: str | None = None
 
     @classmethod
     def of(
@@ -49,7 +48,6 @@ class GateNotes:
             held_for=state.held_for,
             armed={key: (arming.looks, arming.span) for key, arming in armed.items()},
             simulated=simulated,
-            mode=state.safeguards.mode.value,
         )
 
     def state(
@@ -100,7 +98,6 @@ class GateNotes:
             "held_for": self.held_for,
             "armed": {key: list(value) for key, value in self.armed.items()},
             "simulated": list(self.simulated),
-            "mode": self.mode,
         }
         if self.since_jump == NEVER:
             values["since_jump"] = "never"
@@ -123,7 +120,6 @@ class GateNotes:
             held_for=values.get("held_for"),
             armed={key: (int(n), float(s)) for key, (n, s) in values.get("armed", {}).items()},
             simulated=tuple(values.get("simulated", ())),
-            mode=values.get("mode"),
         )
 
 

@@ -43,11 +43,6 @@ class OrphanView:
         return self.ruling.policy.name if self.ruling else ""
 
     @property
-    def awaits_deletion(self) -> bool:
-        """Whether it is past the threshold of a policy that asks to delete."""
-        return self.due and self.ruling is not None and self.ruling.policy.action is Action.DELETE
-
-    @property
     def due(self) -> bool:
         """Whether it is past its policy's threshold, under a policy that asks for something."""
         return (
@@ -122,8 +117,6 @@ class TickReport:
     new_suspects: tuple[Suspect, ...] = ()
     troubled: Mapping[str, int] = field(default_factory=dict)
     """Orphaned rooms whose deletion did not do what it should, by what is wrong."""
-    mode_before: str = ""
-    """The mode of the run before, in the first good tick of a run that deletes more."""
     joined_after_deletion: int = 0
     """Persons who joined the name of a room within 60 s of its deletion, and were counted in this tick."""
     requests: Mapping[str, int] = field(default_factory=dict)

@@ -109,7 +109,6 @@ class Project:
         self._quiet_until = float("-inf")
         self._last: TickReport | None = None
         self._loaded = False
-        self._mode_before = ""
 
     async def load(self) -> None:
         """Take up what an earlier run left; the first tick does it by itself. Raises StoreError."""
@@ -125,8 +124,6 @@ class Project:
         self._tracker.close_returned(returned, self._clock.now(), mono)
         if last is not None:
             self._number = last.number
-            if self.config.safeguards.mode.loosens(last.gates.mode):
-                self._mode_before = last.gates.mode or ""
             self._watch = Watch(last.watched_seconds, last.blind_seconds, memory.last_good_at)
         self._loaded = True
 
@@ -385,9 +382,6 @@ class Project:
         )
         if result in (TickResult.FAILED, TickResult.BACKING_OFF):
             return report  # what was last known stays; last_success_at tells its age
-        mode_before = ""
-        if result is TickResult.OK:
-            mode_before, self._mode_before = self._mode_before, ""
         episodes, accounts, watched = self._tracker.episodes, self._accounts, self._watched(mono)
         plan = self._enforcer.plan
         views = orphan_views(
@@ -414,7 +408,6 @@ class Project:
             holds=holding(project_words(plan.state)),
             suspects=suspects.oldest,
             suspect_counts=suspects.counts,
-            mode_before=mode_before,
             troubled=self._enforcer.troubled(episodes),
             joined_after_deletion=self._enforcer.take_joined(),
             stranded=sum(e.stranded_since is not None for e in episodes),

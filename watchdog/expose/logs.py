@@ -97,10 +97,6 @@ def configure_logging(
     )
 
 
-BACKLOG_NAMED = 20
-"""So many rooms of a backlog are named, the oldest first."""
-
-
 def get_logger(name: str = "watchdog") -> BoundLogger:
     """A logger of ours; names start with `watchdog`."""
     return structlog.stdlib.get_logger(name)
@@ -127,8 +123,6 @@ def log_report(
             reason=suspect.reason,
             since=iso(suspect.since),
         )
-    if report.mode_before:
-        _log_backlog(logger, report, room_names)
     ages = {view.episode.id: view.age for view in report.orphans}
     for change in report.changes:
         _log_change(logger, change, report, ages, room_names)
@@ -164,21 +158,6 @@ def _log_held(logger: BoundLogger, report: TickReport, previous: TickReport | No
         logger.warning("deletions held", project=report.project, why=why)
     elif was_held and not held:
         logger.info("deletions no longer held", project=report.project)
-
-
-def _log_backlog(logger: BoundLogger, report: TickReport, room_names: RoomNames) -> None:
-    """After a change to a mode that deletes more: what it will act on."""
-    backlog = [view for view in report.orphans if view.awaits_deletion]
-    logger.warning(
-        "mode deletes more than before; these rooms are past their threshold and go once every gate holds",
-        project=report.project,
-        before=report.mode_before,
-        backlog=len(backlog),
-        rooms=[
-            f"{room_names.label(view.episode.room_name)} ({view.policy}, {view.age:.0f} s)"
-            for view in backlog[:BACKLOG_NAMED]
-        ],
-    )
 
 
 def _is_partial(report: TickReport) -> bool:

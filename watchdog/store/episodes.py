@@ -180,13 +180,6 @@ class EpisodeStore:
             return await _bring_up(connection, found)
 
     @uninterrupted
-    async def episodes_since(self, at: datetime, project: str | None = None) -> tuple[Episode, ...]:
-        """The episodes that are open or ended after `at`, of one project or of all; oldest first."""
-        async with self._database.reading() as connection:
-            found = await _read_episodes(connection, sql.select_episodes(sql.since(project, at)))
-            return await _bring_up(connection, found)
-
-    @uninterrupted
     async def last_ticks(self) -> dict[str, TickRecord]:
         """The newest tick of every project that has had one."""
         async with self._database.reading() as connection:

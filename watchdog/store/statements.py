@@ -1,7 +1,6 @@
 """The statements of the episode store, built once; each runs on SQLite and on Postgres."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -203,12 +202,6 @@ def is_open(project: str | None) -> sa.ColumnElement[bool]:
     """The open episodes of a project, or of all."""
     condition = episodes.c.close_reason.is_(None)
     return condition if project is None else sa.and_(episodes.c.project == project, condition)
-
-
-def since(project: str | None, at: datetime) -> sa.ColumnElement[bool]:
-    """The episodes that are open, or ended after a moment."""
-    lasted = sa.or_(episodes.c.first_gone_at.is_(None), episodes.c.first_gone_at >= at)
-    return lasted if project is None else sa.and_(episodes.c.project == project, lasted)
 
 
 def newest_closed(project: str, limit: int) -> sa.Select[Any]:
