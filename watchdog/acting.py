@@ -15,7 +15,7 @@ from watchdog.expose.formats import audit_json
 from watchdog.expose.labels import printable
 from watchdog.expose.tables import audit_table
 from watchdog.inquiry import RoomFinding, find_room, split_target
-from watchdog.options import ConfigOption, JsonOption
+from watchdog.options import ConfigOption, JsonOption, UsageError, chosen_projects
 from watchdog.printing import print_json, room_lines, say, show
 from watchdog.settings import Settings, load_settings
 
@@ -29,12 +29,6 @@ class RefusedError(WatchdogError):
     """What was asked for is not done, and nothing else is."""
 
 
-class UsageError(WatchdogError):
-    """The command was given what it cannot work with."""
-
-    exit_code = 2
-
-
 def pause(
     project: ProjectArgument = None, reason: ReasonOption = "", config: ConfigOption = None
 ) -> None:
@@ -42,7 +36,7 @@ def pause(
     from watchdog import steering
 
     settings = load_settings(config)
-    names = projects_of(settings, project)
+    names = chosen_projects(settings, project)
     done = asyncio.run(steering.pause(settings, names, reason))
     for name in names:
         say(f"{name}: paused" + ("" if name in done else " (it was already)"))
@@ -55,7 +49,7 @@ def resume(
     from watchdog import steering
 
     settings = load_settings(config)
-    names = projects_of(settings, project)
+    names = chosen_projects(settings, project)
     done = asyncio.run(steering.resume(settings, names, reason))
     for name in names:
         say(f"{name}: " + ("resumed" if name in done else "was not paused"))
@@ -70,7 +64,7 @@ def release(
     from watchdog import steering
 
     settings = load_settings(config)
-    asyncio.run(steering.release(settings, projects_of(settings, project), reason))
+    asyncio.run(steering.release(settings, chosen_projects(settings, project), reason))
     say(f"{project}: released; what waits now goes, as soon as it is confirmed")
 
 
@@ -145,16 +139,6 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the program's."""
     for command in (pause, resume, release, delete, audit):
         app.command()(command)
-
-
-def projects_of(settings: Settings, given: str | None) -> tuple[str, ...]:
-    """The project that was named, else all of them. Raises UsageError for one that is none."""
-    names = tuple(p.name for p in settings.require_projects())
-    if given is None:
-        return names
-    if given not in names:
-        raise UsageError(f"{given!r} is no configured project; they are: {', '.join(names)}")
-    return (given,)
 
 
 async def _find(settings: Settings, project: str, asked: str) -> RoomFinding:

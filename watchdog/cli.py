@@ -9,15 +9,13 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from watchdog import __version__, acting, listing
+from watchdog import __version__, acting, listing, replaying
 from watchdog.clocks import SystemClock
 from watchdog.core.errors import RoomServiceError, StoreError, WatchdogError
-from watchdog.core.model import Episode, TickResult
-from watchdog.core.pricing import Tariff
-from watchdog.core.records import TickRecord
+from watchdog.core.model import TickResult
 from watchdog.core.report import TickReport
-from watchdog.expose.formats import orphan_json
-from watchdog.expose.labels import printable
+from watchdog.expose.formats import backlog_json, orphan_json
+from watchdog.expose.labels import RoomNames, printable
 from watchdog.expose.tables import rooms_table
 from watchdog.inquiry import ProbeFinding, RoomFinding, find_room, probe_project, split_target
 from watchdog.options import ConfigOption, JsonOption
@@ -37,7 +35,6 @@ from watchdog.printing import (
     tick_json,
     tick_line,
 )
-from watchdog.reporting.steering import Steering
 from watchdog.reporting.stored import History, stored_orphans
 from watchdog.settings import Settings, load_settings
 from watchdog.settings.fields import parse_listen
@@ -177,13 +174,15 @@ def check_config(
     as_json: JsonOption = False,
 ) -> None:
     """Read the configuration and say what it means; with --probe ask the servers, too."""
-    from watchdog.configured import tariff_of
+    from watchdog.reading import read_backlogs, tariffs_of
     from watchdog.store.database import check
 
     settings = load_settings(config)
     projects = settings.require_projects()
-    tariffs = {project.name: tariff_of(settings, project) for project in projects}
+    tariffs = tariffs_of(settings)
     _do(check(settings.database))
+    backlogs = _do(read_backlogs(settings, SystemClock().now()))
+    room_names = RoomNames(settings.privacy.room_names)
     probed = _do(_probe_all(settings)) if probe else {}
     if as_json:
         print_json(
@@ -197,6 +196,9 @@ def check_config(
                         "profile": tariffs[p.name].profile,
                         "plan": tariffs[p.name].plan,
                         "unpriced": list(tariffs[p.name].unpriced),
+                        "backlog": backlog_json(backlogs[p.name], room_names)
+                        if p.name in backlogs
+                        else None,
                         "probe": finding_json(probed[p.name]) if probe else None,
                     }
                     for p in projects
@@ -204,7 +206,7 @@ def check_config(
             }
         )
     else:
-        show_config(settings, tariffs, probed)
+        show_config(settings, tariffs, probed, backlogs)
     if any(isinstance(found, RoomServiceError) for found in probed.values()):
         raise typer.Exit(1)
 
@@ -228,16 +230,18 @@ async def _probe_all(settings: Settings) -> dict[str, ProbeFinding | RoomService
 def rooms(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """The orphaned rooms as the database has them: works beside a running daemon."""
     from watchdog.configured import policies_of
+    from watchdog.reading import read_stored, tariffs_of
 
     settings = load_settings(config)
-    tariffs = _tariffs(settings)
-    episodes, ticks, steering = _do(_stored(settings))
+    tariffs = tariffs_of(settings)
+    stored = _do(read_stored(settings))
+    ticks = stored.ticks
     views = stored_orphans(
-        episodes,
+        stored.episodes,
         ticks,
         tariffs,
         policies=policies_of(settings),
-        steering=steering,
+        steering=stored.steering,
         now=SystemClock().now(),
     )
     if as_json:
@@ -306,21 +310,8 @@ async def _find(
         await gateway.aclose()
 
 
-async def _stored(
-    settings: Settings,
-) -> tuple[tuple[Episode, ...], dict[str, TickRecord], dict[str, Steering]]:
-    from watchdog.steering import read_steering
-    from watchdog.store.database import open_for_reading
-    from watchdog.store.episodes import EpisodeStore
-
-    async with await open_for_reading(settings.database) as database:
-        store = EpisodeStore(database)
-        steering = {p.name: await read_steering(database, settings, p) for p in settings.projects}
-        return await store.open_episodes(), await store.last_ticks(), steering
-
-
 async def _history(settings: Settings, project: str, room: str) -> History:
-    from watchdog.configured import policies_of
+    from watchdog.configured import policies_of, tariff_of
     from watchdog.steering import read_steering
     from watchdog.store.database import open_for_reading
     from watchdog.store.episodes import EpisodeStore
@@ -334,12 +325,13 @@ async def _history(settings: Settings, project: str, room: str) -> History:
             steering = await read_steering(database, settings, found)
     except StoreError as error:
         return History(problem=str(error))
-    tariff = _tariffs(settings).get(project)
+    tariff = tariff_of(settings, found)
     return History(episodes, ticks.get(project), tariff, policies_of(settings), steering)
 
 
 acting.register(app)
 listing.register(app)
+replaying.register(app)
 
 
 @db.command("upgrade")
@@ -375,9 +367,3 @@ T = TypeVar("T")
 
 def _do(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
-
-
-def _tariffs(settings: Settings) -> dict[str, Tariff]:
-    from watchdog.configured import tariff_of
-
-    return {project.name: tariff_of(settings, project) for project in settings.projects}

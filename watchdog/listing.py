@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
-from watchdog.acting import ReasonOption, RefusedError, UsageError, projects_of
+from watchdog.acting import ReasonOption, RefusedError
 from watchdog.core.roomlists import ListEntry, ListName, moment
 from watchdog.expose.formats import listing_json
 from watchdog.expose.labels import printable
 from watchdog.expose.tables import listing_table
-from watchdog.options import ConfigOption, JsonOption
+from watchdog.options import ConfigOption, JsonOption, UsageError, chosen_projects
 from watchdog.printing import print_json, say, show
 from watchdog.settings import Settings, load_settings, parse_duration
 from watchdog.settings.fields import check_allow_glob, check_match_glob, check_room_text
@@ -67,7 +67,7 @@ def _commands(name: ListName) -> typer.Typer:
 
         settings = load_settings(config)
         if project is not None:
-            projects_of(settings, project)
+            chosen_projects(settings, project)
         now = datetime.now(UTC)
         entry = ListEntry(
             id=f"{name}_{uuid.uuid4().hex[:12]}",

@@ -1,9 +1,12 @@
-"""Options that several commands take."""
+"""Options that several commands take, and what is wrong with them."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from watchdog.core.errors import WatchdogError
+from watchdog.settings import Settings
 
 ConfigOption = Annotated[
     Path | None,
@@ -15,3 +18,19 @@ ConfigOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+class UsageError(WatchdogError):
+    """The command was given what it cannot work with."""
+
+    exit_code = 2
+
+
+def chosen_projects(settings: Settings, given: str | None) -> tuple[str, ...]:
+    """The names of the one project that was given, or of all. Raises UsageError for one that is none."""
+    names = tuple(p.name for p in settings.require_projects())
+    if given is None:
+        return names
+    if given not in names:
+        raise UsageError(f"{given!r} is no configured project; they are: {', '.join(names)}")
+    return (given,)

@@ -17,8 +17,10 @@ from watchdog.core.gates import Word
 from watchdog.core.model import Episode, TickResult, VerdictState
 from watchdog.core.pricing import Tariff
 from watchdog.core.records import TickRecord
-from watchdog.core.report import TickReport
+from watchdog.core.report import Backlog, TickReport
 from watchdog.expose.formats import (
+    backlog_json,
+    backlog_rooms,
     duration,
     episode_json,
     iso,
@@ -28,7 +30,7 @@ from watchdog.expose.formats import (
     suspect_json,
     words_json,
 )
-from watchdog.expose.labels import printable
+from watchdog.expose.labels import MAX_LABEL, RoomNames, printable
 from watchdog.expose.tables import episode_lines, rooms_table, ruling_lines, words_table
 from watchdog.inquiry import SKEW_WORTH_SAYING, ProbeFinding, RoomFinding
 from watchdog.reporting.stored import History
@@ -91,6 +93,8 @@ def show_report(report: TickReport, *, lacking: bool) -> None:
     say(f"{name}: {numbers} rooms ({calls} request{'' if calls == 1 else 's'})")
     if report.error:
         say(f"  note: {printable(report.error)}")
+    if report.backlog is not None:
+        say(f"  {backlog_line(report.backlog, RoomNames())}")
     if report.orphans:
         show(rooms_table(report.orphans, unpriced=lambda *_: lacking, narrow=is_narrow()))
 
@@ -104,6 +108,7 @@ def report_json(report: TickReport, lacking: bool) -> dict[str, Any]:
         "error": report.error,
         "rooms": {state.value: n for state, n in report.rooms.items()},
         "orphans": [orphan_json(v, unpriced=lambda *_: lacking) for v in report.orphans],
+        "backlog": backlog_json(report.backlog) if report.backlog else None,
         "requests": dict(report.requests),
         "rows_written": report.rows_written,
     }
@@ -142,6 +147,7 @@ def show_config(
     settings: Settings,
     tariffs: dict[str, Tariff],
     probed: dict[str, ProbeFinding | RoomServiceError],
+    backlogs: dict[str, Backlog],
 ) -> None:
     """What the configuration means, and what the servers said to a probe."""
     say(f"configuration  {settings.config_file or 'environment and defaults'}: good")
@@ -152,6 +158,8 @@ def show_config(
         without = f"; unpriced: {', '.join(tariff.unpriced)}" if tariff.unpriced else ""
         say(f"project        {project.name} at {printable(project.url)}")
         say(f"  mode         {_MODES[settings.mode_of(project)]}")
+        if (backlog := backlogs.get(project.name)) is not None:
+            say(f"  {backlog_line(backlog, RoomNames(settings.privacy.room_names))}")
         say(f"  prices       profile {tariff.profile}, plan {tariff.plan}{without}")
         found = probed.get(project.name)
         if isinstance(found, RoomServiceError):
@@ -159,6 +167,14 @@ def show_config(
         elif found is not None:
             for line in finding_lines(found):
                 say(line)
+
+
+def backlog_line(backlog: Backlog, room_names: RoomNames) -> str:
+    """What a daemon that starts in the new mode would act on, once every gate holds."""
+    count = len(backlog.rooms)
+    rooms = f": {backlog_rooms(backlog, room_names)}" if count else ""
+    line = f"backlog: {count} room{'' if count == 1 else 's'} would be acted on at once{rooms}"
+    return f"{line} (the last tick was in mode {backlog.before})"
 
 
 _MODES = {

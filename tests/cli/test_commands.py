@@ -17,6 +17,7 @@ COMMANDS = (
     ("simulate",),
     ("check-config",),
     ("rooms",),
+    ("replay",),
     ("explain",),
     ("audit",),
     ("pause",),

@@ -8,9 +8,10 @@ import pytest
 import structlog
 
 from tests.expose.builders import NASTY, at, closed, failed, opened, orphan, report
+from watchdog.core.deletion import Mode
 from watchdog.core.model import TickResult
 from watchdog.core.records import Suspect
-from watchdog.core.report import Change, ChangeKind
+from watchdog.core.report import Backlog, Change, ChangeKind
 from watchdog.expose.labels import RoomNames
 from watchdog.expose.logs import OTHERS, configure_logging, get_logger, log_report
 
@@ -139,6 +140,40 @@ def test_rooms_that_could_not_be_looked_at_are_told_once():
     assert [(line["event"], line["error"]) for line in lines] == [
         ("some rooms not looked at", partial["error"])
     ]
+
+
+def after_change_of_mode(count, room="call-{}"):
+    """A report with the backlog that so many due rooms are."""
+    views = [
+        orphan(n, room=room.format(n), age=3600 + n, policy="default") for n in range(count, 0, -1)
+    ]
+    return report(1, backlog=Backlog.after_change(Mode.OBSERVE, Mode.ENFORCE, views))
+
+
+def test_a_change_of_mode_tells_once_what_it_will_act_on():
+    (line,) = written(after_change_of_mode(2), report(2))
+    line.pop("timestamp")
+    assert line == {
+        "event": "mode changed",
+        "level": "warning",
+        "logger": "watchdog",
+        "project": "prod",
+        "before": "observe",
+        "now": "enforce",
+        "why": "mode changed from observe to enforce: 2 rooms are past their threshold and will be "
+        "acted on once every gate holds",
+        "waiting": 2,
+        "rooms": [
+            {"room": "call-2", "age_seconds": 3602, "policy": "default"},
+            {"room": "call-1", "age_seconds": 3601, "policy": "default"},
+        ],
+    }
+
+
+def test_of_a_long_backlog_the_twenty_oldest_are_named_as_privacy_allows():
+    (line,) = written(after_change_of_mode(25, "+49171{}"), policy="masked")
+    assert (line["waiting"], len(line["rooms"])) == (25, 20)
+    assert line["rooms"][0] == {"room": "+******", "age_seconds": 3625, "policy": "default"}
 
 
 def test_room_names_follow_the_privacy_policy():

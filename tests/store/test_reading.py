@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.builders import closed, episode, seen_at, tick
+from tests.store.builders import at, closed, episode, seen_at, tick
 from watchdog.core.errors import StoreError
 from watchdog.store.database import Database, open_database, open_for_reading
 from watchdog.store.episodes import EpisodeStore
@@ -106,3 +106,23 @@ async def test_in_memory_readers_and_writers_take_turns() -> None:
                     assert (await store.last_ticks())["main"].number >= found.watched_at_open
 
         await asyncio.gather(write(), read(), read())
+
+
+async def test_the_history_is_read_oldest_first_in_parts_open_ones_included(
+    store: EpisodeStore,
+) -> None:
+    old, mid = closed(episode("E1"), 10), closed(episode("E2", since=5), 30)
+    twin, running = closed(episode("E3", since=5), 40), episode("E0", since=50)
+    abroad = episode("E9", project="second", since=1)
+    await store.commit(tick(1), [running, twin, mid, old], {})
+    await store.commit(tick(1, project="second"), [abroad], {})
+    await store.commit(tick(2, seen={"E0": 70}), [], {})
+    now = seen_at(running, 70)
+    assert await store.episodes_since("main") == (old, mid, twin, now)
+    assert await store.episodes_since() == (old, abroad, mid, twin, now)
+    assert await store.episodes_since("main", at(30)) == (mid, twin, now)
+    assert await store.episodes_since("main", at(41)) == (now,)
+    assert await store.episodes_since("main", limit=2) == (old, mid)
+    assert await store.episodes_since("main", after=mid, limit=1) == (twin,)
+    assert await store.episodes_since("main", at(35), after=twin) == (now,)
+    assert await store.episodes_since("main", after=now) == ()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from watchdog.core.arming import Arming
+from watchdog.core.deletion import Mode
 from watchdog.core.gates import ProjectState, Safeguards
 from watchdog.core.roomlists import ListEntry
 
@@ -14,7 +15,7 @@ class GateNotes:
     """The state of a project's gates after one tick, and how far each room being armed is.
 
     `armed` maps the ids of episodes to the number of confirming looks and the seconds between the first
-    and the last of them.
+    and the last of them. `mode` is the project's; None in records that are older than it.
     """
 
     good_ticks: int | None = None
@@ -29,6 +30,12 @@ class GateNotes:
     held_for: float | None = None
     armed: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     simulated: tuple[str, ...] = ()
+    mode: str | None = None
+
+    @property
+    def known_mode(self) -> Mode | None:
+        """The mode, where there is one that this version knows."""
+        return Mode(self.mode) if self.mode in set(Mode) else None
 
     @classmethod
     def of(
@@ -48,6 +55,7 @@ class GateNotes:
             held_for=state.held_for,
             armed={key: (arming.looks, arming.span) for key, arming in armed.items()},
             simulated=simulated,
+            mode=state.safeguards.mode.value,
         )
 
     def state(
@@ -98,6 +106,7 @@ class GateNotes:
             "held_for": self.held_for,
             "armed": {key: list(value) for key, value in self.armed.items()},
             "simulated": list(self.simulated),
+            "mode": self.mode,
         }
         if self.since_jump == NEVER:
             values["since_jump"] = "never"
@@ -120,6 +129,7 @@ class GateNotes:
             held_for=values.get("held_for"),
             armed={key: (int(n), float(s)) for key, (n, s) in values.get("armed", {}).items()},
             simulated=tuple(values.get("simulated", ())),
+            mode=values.get("mode"),
         )
 
 

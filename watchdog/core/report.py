@@ -1,12 +1,12 @@
 """What one tick has to say: read by metrics, HTTP, the commands and the terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from watchdog.core.deletion import AuditEntry
-from watchdog.core.gates import Word, holding
+from watchdog.core.deletion import AuditEntry, Mode
+from watchdog.core.gates import PROTECTIONS, Word, holding
 from watchdog.core.model import CountMeaning, Episode, TickResult, VerdictState
 from watchdog.core.policy import Action, Ruling
 from watchdog.core.records import Spend, Suspect
@@ -77,6 +77,36 @@ class Change:
     detail: str
 
 
+_LASTING = PROTECTIONS | {"action", "allow_list"}
+"""Gates that do not open by themselves soon: what one of them keeps is not about to be deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What a change to a mode that deletes more makes deletable at once: the oldest rooms first."""
+
+    before: Mode
+    now: Mode
+    rooms: tuple[OrphanView, ...]
+
+    @classmethod
+    def after_change(
+        cls, before: Mode | None, now: Mode, orphans: Iterable[OrphanView]
+    ) -> "Backlog | None":
+        """The backlog of a mode that deletes more than the one before; None where it does not.
+
+        `orphans` carry the words of the gates under the new mode. A mode that is not known changed nothing.
+        """
+        if before is None or now.patience >= before.patience:
+            return None
+        waiting = [view for view in orphans if view.due and not _is_kept(view)]
+        return cls(before, now, tuple(sorted(waiting, key=lambda view: -view.age)))
+
+
+def _is_kept(view: OrphanView) -> bool:
+    return any(word.gate in _LASTING and word.passes is False for word in view.words)
+
+
 @dataclass(frozen=True, slots=True)
 class TickReport:
     """One pass over one project.
@@ -87,7 +117,8 @@ class TickReport:
     `gates` tells by gate whether it holds: one of the whole project at all, one of a room's for a room
     that is due; `holds` are the words of those of the project that do. `outcomes` are the attempts to
     delete that were settled. `suspects` are the oldest suspect rooms (at most 100), `suspect_counts` counts
-    all of them by reason, and `new_suspects` are those that this tick tells of for the first time.
+    all of them by reason, and `new_suspects` are those that this tick tells of for the first time. `backlog`
+    is said once, by the first good tick after the project's mode became one that deletes more.
     `sweep_age` is how long ago, in seconds, the room looked at least recently was looked at (or
     first listed); `budget_delay` how long the longest waiting request has waited for the budget.
     """
@@ -119,6 +150,7 @@ class TickReport:
     """Orphaned rooms whose deletion did not do what it should, by what is wrong."""
     joined_after_deletion: int = 0
     """Persons who joined the name of a room within 60 s of its deletion, and were counted in this tick."""
+    backlog: Backlog | None = None
     requests: Mapping[str, int] = field(default_factory=dict)
     rows_written: int = 0
     sweep_age: float = 0.0

@@ -76,6 +76,11 @@ def moment(at: datetime, now: datetime) -> str:
     )
 
 
+def matching(globs: Iterable[str], room_name: str) -> str | None:
+    """The first glob that matches the name."""
+    return next((glob for glob in globs if fnmatchcase(room_name, glob)), None)
+
+
 def listed(
     name: ListName,
     configured: Iterable[str],
@@ -86,9 +91,8 @@ def listed(
     now: datetime,
 ) -> str | None:
     """By which glob a room is on a list, and where that comes from; None where it is not on it."""
-    for glob in configured:
-        if fnmatchcase(room_name, glob):
-            return f"{glob!r} is on the {name.label} (configured)"
+    if (glob := matching(configured, room_name)) is not None:
+        return f"{glob!r} is on the {name.label} (configured)"
     for entry in entries:
         if entry.list is name and entry.in_force(now) and entry.applies(project, room_name):
             return f"{entry.pattern!r} is on the {name.label} ({entry.origin(now)})"

@@ -16,6 +16,7 @@ from watchdog.core.deletion import (
     AuditEntry,
     AuditKind,
     Control,
+    Mode,
     Outcome,
 )
 from watchdog.core.errors import RateLimited, RoomServiceError, RoomUnreachable, StoreError
@@ -34,7 +35,7 @@ from watchdog.core.limits import Queue
 from watchdog.core.model import Episode, Look, RoomSnapshot, Verdict, VerdictState
 from watchdog.core.policy import Ruling
 from watchdog.core.records import TickRecord
-from watchdog.core.report import Change, ChangeKind
+from watchdog.core.report import Backlog, Change, ChangeKind, OrphanView
 from watchdog.core.roomlists import ListEntry
 from watchdog.core.rooms import RoomBook
 from watchdog.core.steady import SteadyClock
@@ -119,6 +120,8 @@ class Enforcer:
         self._unwritten: list[AuditEntry] = []
         self._outcomes: list[AuditEntry] = []
         self._changes: list[Change] = []
+        self._mode_before: Mode | None = None
+        self._backlog_told = False
         self.close_reason = self._attempts.close_reason
         self.plan = Plan(ProjectState(safeguards))
 
@@ -131,6 +134,7 @@ class Enforcer:
         look had seen a person.
         """
         now, mono = self._clock.now(), self._clock.monotonic()
+        self._mode_before = last.gates.known_mode if last is not None else None
         if last is not None and last.gates.held_for is not None:
             ago = last.gates.held_for + max(0.0, (now - last.at).total_seconds())
             self._planner.queue = replace(self._planner.queue, opened=mono - ago)
@@ -208,7 +212,21 @@ class Enforcer:
             room = self._book.rooms[sid]
             if room.arming is not None and room.episode is not None:
                 armed[room.episode.id] = room.arming
-        return GateNotes.of(self.plan.state, armed, self.plan.simulated)
+        notes = GateNotes.of(self.plan.state, armed, self.plan.simulated)
+        before = self._mode_before
+        # Noted as changed only once the backlog is told and nothing is paused: whoever is killed before that,
+        # or deletes by hand meanwhile, must not keep the next run from telling it.
+        unsaid = not self._backlog_told or self.plan.state.paused != ""
+        if before is not None and unsaid and before.patience > self.safeguards.mode.patience:
+            return replace(notes, mode=before.value)
+        return notes
+
+    def take_backlog(self, orphans: Iterable[OrphanView]) -> Backlog | None:
+        """What the mode makes deletable at once, where it changed: once, after a good tick."""
+        if self._backlog_told:
+            return None
+        self._backlog_told = True
+        return Backlog.after_change(self._mode_before, self.safeguards.mode, orphans)
 
     # ---- plan -------------------------------------------------------------------------------------
 

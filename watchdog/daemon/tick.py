@@ -379,6 +379,7 @@ class Project:
             requests=dict(this.requests),
             rows_written=rows,
             budget_delay=this.budget_delay,
+            backlog=None,
         )
         if result in (TickResult.FAILED, TickResult.BACKING_OFF):
             return report  # what was last known stays; last_success_at tells its age
@@ -410,6 +411,7 @@ class Project:
             suspect_counts=suspects.counts,
             troubled=self._enforcer.troubled(episodes),
             joined_after_deletion=self._enforcer.take_joined(),
+            backlog=self._enforcer.take_backlog(views) if result is TickResult.OK else None,
             stranded=sum(e.stranded_since is not None for e in episodes),
             spend=accounts.exported,
             burn=accounts.burn(episodes, self.config.tariff),

@@ -10,11 +10,13 @@ from watchdog.core.gates import Word
 from watchdog.core.model import AgentSpan, Bounds, Episode
 from watchdog.core.policy import Action, Ruling
 from watchdog.core.records import Spend, Suspect
-from watchdog.core.report import OrphanView
+from watchdog.core.report import Backlog, OrphanView
 from watchdog.core.roomlists import ListEntry, ListName
 from watchdog.expose.labels import MAX_LABEL, RoomNames, printable
 
 UNPRICED = "unpriced"
+BACKLOG_NAMED = 20
+"""So many rooms of a backlog are named; the rest is counted."""
 
 Unpriced = Callable[[str, str], bool]
 """Whether the tariff of a project's agents of this name lacks a price."""
@@ -74,6 +76,46 @@ def due_text(view: OrphanView) -> str:
         no = [word for word in view.holding if word.passes is False] or view.holding
         return f"now, held by {no[0].gate} ({policy})" if no else f"now ({policy})"
     return f"in {duration(view.ruling.due_age - view.age)} ({policy})"
+
+
+def backlog_count(backlog: Backlog) -> str:
+    """`3 rooms are past their threshold`."""
+    count = len(backlog.rooms)
+    return (
+        "1 room is past its threshold" if count == 1 else f"{count} rooms are past their threshold"
+    )
+
+
+def backlog_rooms(backlog: Backlog, room_names: RoomNames | None = None) -> str:
+    """The oldest rooms of a backlog by name, with age and policy, and how many more there are."""
+    names = room_names or RoomNames()
+    said = [
+        f"{names.label(view.episode.room_name)} (alone for {duration(view.age)}, "
+        f"policy {printable(view.policy, MAX_LABEL)})"
+        for view in backlog.rooms[:BACKLOG_NAMED]
+    ]
+    if more := len(backlog.rooms) - len(said):
+        said.append(f"and {more} more")
+    return ", ".join(said)
+
+
+def backlog_json(backlog: Backlog, room_names: RoomNames | None = None) -> dict[str, Any]:
+    """A backlog with every room of it."""
+    names = room_names or RoomNames()
+    return {
+        "mode_before": backlog.before.value,
+        "mode": backlog.now.value,
+        "rooms": [
+            {
+                "room_name": _text(names.private(view.episode.room_name)),
+                "room_sid": _text(view.episode.room_sid),
+                "episode": view.episode.id,
+                "age_seconds": round(view.age, 3),
+                "policy": _text(view.policy),
+            }
+            for view in backlog.rooms
+        ],
+    }
 
 
 def ruling_json(ruling: Ruling, age: float) -> dict[str, Any]:

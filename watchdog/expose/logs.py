@@ -11,8 +11,8 @@ from structlog.typing import EventDict, Processor
 
 from watchdog.core.gates import LIMITS
 from watchdog.core.model import TickResult
-from watchdog.core.report import Change, ChangeKind, TickReport
-from watchdog.expose.formats import agent_names, iso, wall_seconds
+from watchdog.core.report import Backlog, Change, ChangeKind, TickReport
+from watchdog.expose.formats import BACKLOG_NAMED, agent_names, backlog_count, iso, wall_seconds
 from watchdog.expose.labels import MAX_LABEL, RoomNames, printable
 
 LogFormat = Literal["auto", "json", "console"]
@@ -123,6 +123,8 @@ def log_report(
             reason=suspect.reason,
             since=iso(suspect.since),
         )
+    if report.backlog is not None:
+        _log_backlog(logger, report.project, report.backlog, room_names)
     ages = {view.episode.id: view.age for view in report.orphans}
     for change in report.changes:
         _log_change(logger, change, report, ages, room_names)
@@ -158,6 +160,29 @@ def _log_held(logger: BoundLogger, report: TickReport, previous: TickReport | No
         logger.warning("deletions held", project=report.project, why=why)
     elif was_held and not held:
         logger.info("deletions no longer held", project=report.project)
+
+
+def _log_backlog(
+    logger: BoundLogger, project: str, backlog: Backlog, room_names: RoomNames
+) -> None:
+    """Say once what a change of mode makes deletable, while there is still time to take it back."""
+    logger.warning(
+        "mode changed",
+        project=project,
+        before=backlog.before.value,
+        now=backlog.now.value,
+        why=f"mode changed from {backlog.before} to {backlog.now}: {backlog_count(backlog)} and will be "
+        "acted on once every gate holds",
+        waiting=len(backlog.rooms),
+        rooms=[
+            {
+                "room": room_names.label(view.episode.room_name),
+                "age_seconds": round(view.age, 1),
+                "policy": view.policy,
+            }
+            for view in backlog.rooms[:BACKLOG_NAMED]
+        ],
+    )
 
 
 def _is_partial(report: TickReport) -> bool:

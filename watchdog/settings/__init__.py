@@ -2,7 +2,7 @@
 
 from watchdog.settings.durations import format_duration, parse_duration
 from watchdog.settings.fields import ListenAddress
-from watchdog.settings.load import load_settings
+from watchdog.settings.load import load_settings, with_policies_of
 from watchdog.settings.model import Settings
 from watchdog.settings.sections import MatchSettings, PolicySettings, Project
 from watchdog.settings.table import Setting, configuration_markdown, describe
@@ -19,4 +19,5 @@ __all__ = [
     "format_duration",
     "load_settings",
     "parse_duration",
+    "with_policies_of",
 ]

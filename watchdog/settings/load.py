@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -110,11 +110,52 @@ def load_settings(
         default, why_no_project = _default_project(environ, cwd)
         values["projects"] = default
 
-    reporter = _Reporter(file, environ)
-    lines = [*_unknown_variables(environ), *map(reporter.line, found)]
+    return _checked(
+        lambda: Settings.of(values, file, why_no_project, str(given.get("mode", ""))),
+        found,
+        _Reporter(file, environ),
+        list(_unknown_variables(environ)),
+    )
+
+
+def with_policies_of(settings: Settings, path: Path, cwd: Path | None = None) -> Settings:
+    """The settings with the policies, and `protect.rooms` where it is given, of another file.
+
+    The file may be a whole configuration: its other keys must be known, and are not used. What is wrong
+    is told as for the configuration itself. Raises ConfigurationError.
+    """
+    file = (cwd or Path()) / path
+    document = read_toml(file, "policy file")
+    # What the policies are judged against stays what is configured.
+    values: dict[str, Any] = {
+        "poll_interval": settings.poll_interval,
+        "detection": settings.detection,
+        "policies": document.get("policies", []),
+    }
+    protect = document.get("protect", {})
+    if not isinstance(protect, dict):
+        values["protect"] = protect  # reported as what it is: no table
+    elif "rooms" in protect:
+        values["protect"] = {"rooms": protect["rooms"]}
+    found = list(_unknown_keys(document, Settings))
+    given = _checked(lambda: Settings.of(values, file, ""), found, _Reporter(file, {}))
+    update: dict[str, Any] = {"policies": given.policies}
+    if "protect" in values:
+        update["protect"] = settings.protect.model_copy(update={"rooms": given.protect.rooms})
+    return settings.model_copy(update=update)
+
+
+def _checked(
+    make: Callable[[], Settings],
+    found: Sequence[Problem],
+    reporter: "_Reporter",
+    lines: Sequence[str] = (),
+) -> Settings:
+    """What `make` gives; ConfigurationError with every line where something is, or was `found`, wrong."""
+    lines = [*lines, *map(reporter.line, found)]
     already = {problem.path for problem in found}
     try:
-        settings = Settings.of(values, file, why_no_project, str(given.get("mode", "")))
+        settings = make()
     except ValidationError as error:
         wrong = problems.problems_of(error, SECRET_KEYS)
         lines += [reporter.line(p) for p in wrong if p.path not in already]

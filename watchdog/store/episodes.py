@@ -38,6 +38,8 @@ _CHUNK = 500
 
 RECENTLY_CLOSED = 1000
 """So many closed episodes are loaded, should their rooms go on."""
+MOST_AT_ONCE = 2000
+"""So many episodes of the history are read at once, unless more or fewer are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,25 @@ class EpisodeStore:
     ) -> tuple[Episode, ...]:
         """The newest `limit` episodes of a room, by its name or SID; newest first."""
         statement = sql.episodes_of_room(project, room_name_or_sid, limit)
+        async with self._database.reading() as connection:
+            found = await _read_episodes(connection, statement)
+            return await _bring_up(connection, found)
+
+    @uninterrupted
+    async def episodes_since(
+        self,
+        project: str | None = None,
+        since: datetime | None = None,
+        *,
+        after: Episode | None = None,
+        limit: int = MOST_AT_ONCE,
+    ) -> tuple[Episode, ...]:
+        """Episodes, open and closed, of one project or of all, that were not over at `since`; oldest first.
+
+        At most `limit`: the next ones are those `after` the last of them.
+        """
+        place = (after.bounds.first_orphaned_at, after.id) if after else None
+        statement = sql.episodes_since(project, since, place, limit)
         async with self._database.reading() as connection:
             found = await _read_episodes(connection, statement)
             return await _bring_up(connection, found)

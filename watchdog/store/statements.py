@@ -1,6 +1,7 @@
 """The statements of the episode store, built once; each runs on SQLite and on Postgres."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -230,6 +231,25 @@ def episodes_of_room(project: str, name_or_sid: str, limit: int) -> sa.Select[An
         .order_by(episodes.c.first_orphaned_at.desc(), episodes.c.id)
         .limit(limit)
     )
+
+
+def episodes_since(
+    project: str | None, since: datetime | None, after: tuple[datetime, str] | None, limit: int
+) -> sa.Select[Any]:
+    """The oldest episodes that were not over at `since`, and come after the one that began then."""
+    began, key, gone = episodes.c.first_orphaned_at, episodes.c.id, episodes.c.first_gone_at
+    statement = select_episodes(sa.true()).limit(limit)
+    if project is not None:
+        statement = statement.where(episodes.c.project == project)
+    if since is not None:
+        statement = statement.where(sa.or_(gone.is_(None), gone >= since))
+    if after is not None:
+        at, last = after
+        statement = statement.where(
+            began >= at,  # said apart: by this the index is used
+            sa.or_(began > at, key > last),
+        )
+    return statement
 
 
 def audit_entries(
