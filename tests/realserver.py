@@ -306,12 +306,18 @@ async def joining_person(server: RealServer, room: str, identity: str) -> AsyncI
 
 @asynccontextmanager
 async def agent_worker(
-    server: RealServer, directory: Path, agent_name: str = "", *, stay: bool = True
+    server: RealServer,
+    directory: Path,
+    agent_name: str = "",
+    *,
+    stay: bool = True,
+    heed: str = "",
 ) -> AsyncIterator["AgentWorker"]:
     """A livekit-agents worker, registered with the server; its whole group is killed at the end.
 
     With an `agent_name` it only takes jobs that are dispatched to it by name. `stay` is
-    `close_on_disconnect=False`: its sessions outlive the person they talked to.
+    `close_on_disconnect=False`: its sessions outlive the person they talked to; `heed` is a room
+    in which a warning ends them.
     """
     log = directory / f"agent-{agent_name or 'any'}.log"
     with log.open("wb") as output:
@@ -321,6 +327,7 @@ async def agent_worker(
                 **server.environment,
                 "AGENT_NAME": agent_name,
                 "AGENT_STAYS": "1" if stay else "",
+                "AGENT_HEEDS": heed,
                 "AGENT_DIARY": str(log.with_suffix(".diary")),
                 # Idle job processes inherit it: no bytecode is written beside the sources.
                 "PYTHONDONTWRITEBYTECODE": "1",

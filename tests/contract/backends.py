@@ -78,6 +78,10 @@ class Backend(Protocol):
         """Whether their own side thinks that they are in a room."""
         ...
 
+    def heard(self, member: Member) -> list[tuple[str | None, bytes]]:
+        """The topics and bytes of the data messages that reached them."""
+        ...
+
 
 class SimulatorBackend:
     """The embedded Room Service over HTTP, on the machine's clock, with a count that lags."""
@@ -123,6 +127,10 @@ class SimulatorBackend:
     def in_room(self, member: Member) -> bool:
         return member.inner.alive
 
+    def heard(self, member: Member) -> list[tuple[str | None, bytes]]:
+        ours = (member.room, member.identity)
+        return [(m.topic, m.data) for m in self.simulator.messages if (m.room, m.identity) == ours]
+
 
 class RealBackend:
     """A real livekit-server, joined with the `livekit` RTC SDK and the agents SDK."""
@@ -133,10 +141,13 @@ class RealBackend:
         self._stack = stack
         self._server = server
         self._workers: dict[str, AgentWorker] = {}
+        self._heard: dict[tuple[str, str], list[tuple[str | None, bytes]]] = {}
         self.url, self.key, self.secret = server.url, server.key, server.secret
 
     async def join(self, room: str, identity: str, **options) -> Member:
         connection = rtc.Room()
+        heard = self._heard[room, identity] = []
+        connection.on("data_received", lambda packet: heard.append((packet.topic, packet.data)))
         await connection.connect(self._server.ws_url, self._server.token(room, identity, **options))
         self._stack.push_async_callback(connection.disconnect)
         return Member(room, identity, connection)
@@ -180,6 +191,9 @@ class RealBackend:
 
     def in_room(self, member: Member) -> bool:
         return member.inner.isconnected()
+
+    def heard(self, member: Member) -> list[tuple[str | None, bytes]]:
+        return self._heard[member.room, member.identity]
 
 
 def fresh_room() -> str:

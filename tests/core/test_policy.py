@@ -14,6 +14,7 @@ from watchdog.core.policy import (
     Match,
     Policy,
     RoomFacts,
+    Ruling,
     built_in_policies,
     due_age,
     fit,
@@ -221,3 +222,20 @@ def test_b_more_knowledge_never_makes_the_decision_more_patient(users, facts):
         ruling = walk(listed(*users), replace(facts, person_seen=known))
         order = [Action.DELETE, Action.WARN, Action.KEEP]
         assert order.index(ruling.policy.action) <= order.index(unknown.policy.action)
+
+
+@pytest.mark.parametrize(
+    ("policy", "age", "expected"),
+    [
+        (Policy("p", warn_before=60.0), 29.999, False),
+        (Policy("p", warn_before=60.0), 30.0, True),
+        (Policy("p", warn_before=60.0), 1e6, True),
+        (Policy("p"), 1e6, False),
+        (Policy("p", warn_before=60.0, action=Action.WARN), 1e6, False),
+        (Policy("p", warn_before=60.0, action=Action.KEEP), 1e6, False),
+    ],
+)
+def test_agents_are_warned_so_long_before_their_room_is_due_and_only_where_it_is_deleted(
+    policy, age, expected
+):
+    assert Ruling(policy, 90.0, "", ()).is_to_be_warned(age) is expected

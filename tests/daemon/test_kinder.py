@@ -57,10 +57,9 @@ async def whys(w: Lab, kind: str) -> list[str]:
 
 
 async def test_the_agents_are_told_once_so_long_before_and_then_the_room_is_deleted():
-    async with left_alone(replace(WARNS, grace=180.0)) as w:
+    async with left_alone(replace(WARNS, grace=150.0)) as w:
         report = await until_warned(w)
-        age = orphan(report, "r").age
-        assert 120 <= age < 135, "60 s before it is due at 180 s, at the first tick after that"
+        assert orphan(report, "r").age == 90, "60 s before it is due"
         [message] = w.simulator.messages
         assert (message.identity, message.topic) == ("agent-r-0", "lk.watchdog")
         episode = orphan(report, "r").episode
@@ -213,7 +212,7 @@ async def test_agents_that_cannot_be_told_do_not_keep_their_room_for_ever(kind):
         assert [o for o in w.simulator.log if o.method == "SendData"] == [], "in an earlier tick"
 
 
-async def test_many_rooms_are_all_warned_within_the_budget():
+async def test_many_rooms_are_all_warned_and_deleted_within_the_budget():
     async with lab() as w:
         w.enforcing(WARNS, per_tick=20)
         for i in range(20):
@@ -222,7 +221,8 @@ async def test_many_rooms_are_all_warned_within_the_budget():
             if not messages(w, f"r{i}"):
                 await until_warned(w, f"r{i}")
         assert len(w.simulator.messages) == 20
-        await w.until_deleted("r19", most=80)
+        while len(w.deleted()) < 20:
+            await w.until_deleted(max(set(w.world.rooms) - set(w.deleted())))
         assert len(w.simulator.messages) == 20
 
 
@@ -415,7 +415,7 @@ async def test_a_deletion_by_hand_ends_no_dispatch_first():
         await w.until_orphaned("r")
         await ask(w)
         await w.until_deleted("r")
-        assert (await w.audit())[0][0] == "requested"
+        assert (await w.audit())[0] == ("requested", None)
         assert await whys(w, "dispatch_ending") == []
 
 

@@ -92,11 +92,37 @@ async def test_t01_every_call_has_a_deadline(bench):
         (bench.gateway.list_rooms, 10),
         (lambda: bench.gateway.look(room, Purpose.SWEEP), 5),
         (lambda: bench.gateway.probe("r"), 8),
+        (lambda: bench.gateway.warn("r", ["agent-1"], b""), 5),
+        (lambda: bench.gateway.dispatches("r"), 5),
+        (lambda: bench.gateway.end_dispatch("r", "AD_1", within=1.0), 5),
     ):
         started = bench.clock.monotonic()
         with pytest.raises(RequestTimedOut, match=f"no answer within {deadline} s"):
             await call()
         assert bench.clock.monotonic() - started == deadline
+
+
+async def test_a_message_to_nobody_is_not_sent_since_it_would_go_to_everybody(bench):
+    bench.world.join("r", "alice")
+    with pytest.raises(NotSent):
+        await bench.gateway.warn("r", [], b"")
+    assert not bench.simulator.log
+
+
+@pytest.mark.trap("T35")
+@pytest.mark.parametrize("kind", [FaultKind.ERROR_500, FaultKind.ERROR_503])
+async def test_t35_no_message_and_no_end_of_a_dispatch_is_sent_a_second_time(clock, kind):
+    bench = Bench(clock, url="http://project.livekit.cloud", cloud=True)
+    agent = bench.world.join_agent("r", "coach")
+    [_, dispatch] = await bench.gateway.dispatches("r")
+    assert dispatch.identities == {agent.identity}
+    bench.faults.add(Fault(kind))
+    bench.simulator.log.clear()
+    with pytest.raises(ServerUnavailable):
+        await bench.gateway.warn("r", [agent.identity], b"")
+    with pytest.raises(ServerUnavailable):
+        await bench.gateway.end_dispatch("r", dispatch.id, within=1.0)
+    assert [r.method for r in bench.simulator.log] == ["SendData", "DeleteDispatch"]
 
 
 @pytest.mark.trap("T32")

@@ -13,6 +13,7 @@ from livekit.api import (
     ListParticipantsRequest,
     ListRoomsRequest,
     LiveKitAPI,
+    SendDataRequest,
     ServerError,
 )
 
@@ -239,3 +240,33 @@ async def test_a_port_that_is_taken_is_said_to_be(simulator: RoomServiceSimulato
         with pytest.raises(OSError, match="in use"):
             async with serve(simulator, port=port):
                 pytest.fail("two servers on one port")
+
+
+async def test_a_data_message_reaches_whom_it_names_and_is_there_or_everybody(
+    api: SimulatorApi, simulator: RoomServiceSimulator, world: World
+):
+    world.join_agent("r", "coach", identity="agent-1")
+    world.join("r", "alice")
+    message = SendDataRequest(room="r", data=b"hello", topic="t")
+    message.destination_identities.extend(["agent-1", "nobody"])
+
+    await api.room.send_data(message)
+    await api.room.send_data(SendDataRequest(room="r", data=b"all"))
+
+    told = [(m.identity, m.topic, m.data) for m in simulator.messages]
+    assert told == [("agent-1", "t", b"hello"), ("agent-1", "", b"all"), ("alice", "", b"all")]
+
+
+@pytest.mark.trap("T28")
+@pytest.mark.parametrize(("how", "status"), [(Ghost.UNAVAILABLE, 503), (Ghost.NO_OBJECT, 500)])
+async def test_t28_nobody_in_a_stranded_room_is_told_anything(
+    api: SimulatorApi, simulator: RoomServiceSimulator, world: World, *, how: Ghost, status: int
+):
+    world.join_agent("r", "coach", departure_timeout=3600)
+    world.strand("r", how)
+
+    with pytest.raises(ServerError) as refused:
+        await api.room.send_data(SendDataRequest(room="r", data=b"hello"))
+
+    assert refused.value.status == status
+    assert list(simulator.messages) == []

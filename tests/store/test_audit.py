@@ -103,6 +103,40 @@ async def test_what_was_left_open_is_remembered_with_its_answer(audit, store):
     assert await audit.load("another", at(60)) == AuditMemory()
 
 
+async def test_who_was_warned_and_whose_dispatches_were_ended_is_remembered(audit, store):
+    await store.commit(tick(1), [episode(f"E{n}") for n in range(1, 6)], {})
+    await audit.append(
+        [
+            entry(AuditKind.WARNED, "", 1),
+            entry(AuditKind.WARNED, "", 5),
+            entry(AuditKind.WARNING_FAILED, "", 6, episode="E2"),
+            entry(AuditKind.ENDING, "in_1", 7, episode="E2"),
+            entry(AuditKind.ENDED, "in_1", 8, episode="E2"),
+            entry(AuditKind.ENDING, "in_2", 9, episode="E3"),
+            entry(AuditKind.ENDED, "in_2", 9, episode="E3", outcome=Outcome.ABORTED),
+            entry(AuditKind.ENDING, "in_3", 9, episode="E4"),
+            entry(AuditKind.ENDING, "in_4", 9, episode="E5"),
+            entry(AuditKind.ENDED, "in_4", 9, episode="E5", outcome=Outcome.PERSON_RETURNED),
+        ]
+    )
+    memory = await audit.load("main", at(60))
+    assert memory.warned == {"E1": at(1)}
+    assert memory.ended == {"E2": at(7), "E4": at(9)}, "where nothing was sent it was no try"
+    assert memory.returned == {"E5"}
+    assert memory.open_intents == memory.deletions == (), "none of these is a deletion"
+    assert (await audit.load("main", at(0) + timedelta(days=30))).warned == {"E1": at(1)}
+    assert await audit.load("another", at(60)) == AuditMemory()
+
+
+async def test_what_was_done_in_an_episode_that_is_over_is_forgotten_a_while_later(audit, store):
+    await store.commit(tick(1), [closed(episode("E1"), 5)], {})
+    await audit.append([entry(AuditKind.WARNED, "", 1)])
+    assert (await audit.load("main", at(60))).warned == {"E1": at(1)}, (
+        "its room may be listed again"
+    )
+    assert (await audit.load("main", at(0) + timedelta(days=30))).warned == {}
+
+
 async def test_old_deletions_are_forgotten_and_open_intents_never(audit):
     await audit.append(
         [

@@ -374,7 +374,7 @@ class RoomServiceSimulator:
 
     async def _send_data(self, request: SendDataRequest, call: _Call) -> bytes:
         call.need_admin(request.room)
-        await self._reach_dispatch(request.room)
+        await self._reach_node(request.room)
         wanted = set(request.destination_identities)
         for participant in self.world.room(request.room).participants.values():
             # Nobody named is everybody; whom it names and is not there makes no difference.
@@ -391,7 +391,7 @@ class RoomServiceSimulator:
 
     async def _list_dispatch(self, request: ListAgentDispatchRequest, call: _Call) -> bytes:
         call.need_admin(request.room)
-        await self._reach_dispatch(request.room)
+        await self._reach_node(request.room)
         dispatches = self.world.dispatches(self.world.room(request.room))
         asked = request.dispatch_id
         found = [d for d in dispatches.values() if asked in ("", d.id)]
@@ -406,7 +406,7 @@ class RoomServiceSimulator:
 
     async def _delete_dispatch(self, request: DeleteAgentDispatchRequest, call: _Call) -> bytes:
         call.need_admin(request.room)
-        await self._reach_dispatch(request.room)
+        await self._reach_node(request.room)
         gone = self.world.delete_dispatch(request.room, request.dispatch_id)
         if gone is None:
             raise TwirpError(404, "not_found", "twirp error unknown: dispatch ID not found")
@@ -428,7 +428,7 @@ class RoomServiceSimulator:
         if name in self.world.rooms:
             self.world.revive(name)
 
-    async def _reach_dispatch(self, name: str) -> None:
+    async def _reach_node(self, name: str) -> None:
         # No node listens for a room that is not there: the same words as for a dead one.
         if name not in self.world.rooms:
             await self._no_response()
