@@ -106,7 +106,7 @@ def delete(
     It waives the mode, the policies, the lists of what may be deleted, limits and a pause; never a person in
     the room, a protection or a hold.
     """
-    from watchdog import steering
+    from watchdog import byhand, steering
     from watchdog.expose.logs import configure_logging
 
     if yes and not reason:
@@ -129,9 +129,9 @@ def delete(
         asked_at=datetime.now(UTC),
     )
     tell = _nothing if as_json else say
-    entry = asyncio.run(steering.delete_by_hand(settings, request, tell))
+    entry = asyncio.run(byhand.delete_by_hand(settings, request, tell))
     _tell_outcome(entry, as_json=as_json)
-    if not steering.is_done(entry):
+    if not byhand.is_done(entry):
         raise typer.Exit(1)
 
 

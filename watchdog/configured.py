@@ -1,6 +1,7 @@
 """What the configuration means, in the words of the parts that it configures."""
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from watchdog.core.budget import TokenBucket
 from watchdog.core.classify import DetectionRules
@@ -10,9 +11,12 @@ from watchdog.core.policy import Action, Match, Policy, built_in_policies, order
 from watchdog.core.pricing import PROFILES, Tariff, default_profile, resolve_tariff
 from watchdog.core.suspects import SuspectRules
 from watchdog.prices.book import load_book
-from watchdog.rooms.gateway import LiveKitGateway, RequestObserver, is_cloud
+from watchdog.rooms.address import is_cloud
 from watchdog.settings import PolicySettings, Settings
 from watchdog.settings import Project as ProjectSettings
+
+if TYPE_CHECKING:
+    from watchdog.rooms.gateway import LiveKitGateway, RequestObserver
 
 
 def tariff_of(settings: Settings, project: ProjectSettings) -> Tariff:
@@ -85,10 +89,13 @@ def gateway_of(
     settings: Settings,
     project: ProjectSettings,
     clock: Clock,
-    observe: RequestObserver = lambda *_: None,
+    observe: "RequestObserver" = lambda *_: None,
     bucket: TokenBucket | None = None,
-) -> LiveKitGateway:
+) -> "LiveKitGateway":
     """The gateway to one project's server. Must be called inside a running event loop."""
+    # The client takes a third of a second to load, which commands that only read need not wait for.
+    from watchdog.rooms.gateway import LiveKitGateway
+
     return LiveKitGateway.connect(
         project.url,
         project.api_key.get_secret_value(),

@@ -2,13 +2,16 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from watchdog.core.budget import Purpose
 from watchdog.core.classify import DetectionRules, classify
 from watchdog.core.errors import RoomServiceError, WatchdogError
 from watchdog.core.model import RoomListing, RoomSnapshot, Verdict, VerdictState
 from watchdog.expose.formats import duration
-from watchdog.rooms.gateway import LiveKitGateway
+
+if TYPE_CHECKING:
+    from watchdog.rooms.gateway import LiveKitGateway
 
 SKEW_WORTH_SAYING = 5.0
 ROOMS_TO_PROBE = 20
@@ -36,7 +39,7 @@ class ProbeFinding:
     orphaned: tuple[str, ...]
 
 
-async def find_room(gateway: LiveKitGateway, asked: str, rules: DetectionRules) -> RoomFinding:
+async def find_room(gateway: "LiveKitGateway", asked: str, rules: DetectionRules) -> RoomFinding:
     """The room of that name, or of that SID: a SID is resolved to its name first (T31).
 
     Raises RoomServiceError.
@@ -54,7 +57,7 @@ async def find_room(gateway: LiveKitGateway, asked: str, rules: DetectionRules) 
     return RoomFinding(room, verdict, _server_closes(room, verdict))
 
 
-async def _resolve(gateway: LiveKitGateway, asked: str) -> RoomSnapshot | None:
+async def _resolve(gateway: "LiveKitGateway", asked: str) -> RoomSnapshot | None:
     listing = await gateway.list_rooms(names=(asked,))
     for room in listing.rooms.values():
         if room.name == asked:
@@ -74,7 +77,7 @@ def _server_closes(room: RoomSnapshot, verdict: Verdict) -> str:
     )
 
 
-async def probe_project(gateway: LiveKitGateway, rules: DetectionRules) -> ProbeFinding:
+async def probe_project(gateway: "LiveKitGateway", rules: DetectionRules) -> ProbeFinding:
     """List the rooms, and look at some of them: those that nobody is counted in first.
 
     Raises RoomServiceError.

@@ -82,6 +82,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
         yield SmallDisk(directory)
 
 
+@pytest.mark.slow
 @pytest.mark.trap("T49")
 def test_t49_a_full_disk_is_said_once_and_outlived(program, server, disk):
     server.call("call-1", person=False)

@@ -87,6 +87,7 @@ async def test_a_real_agent_left_alone_is_found_in_time_and_nobody_else_is(
             assert watcher.process.wait(timeout=10) == 0
 
 
+@pytest.mark.slow
 async def test_a_killed_client_counts_as_gone_only_once_the_server_says_so(
     livekit_server: RealServer, tmp_path: Path
 ):

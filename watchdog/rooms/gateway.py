@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
 from typing import Any, Protocol
-from urllib.parse import urlparse
 
 import aiohttp
 from google.protobuf.message import DecodeError
@@ -49,6 +48,7 @@ from watchdog.core.model import (
     RoomListing,
     RoomSnapshot,
 )
+from watchdog.rooms.address import is_cloud
 from watchdog.rooms.calls import Api, DeleteCalls, DispatchCalls, EndCalls, RoomCalls
 
 # The enum's own `Name()` raises for a kind that is newer than the SDK (T11).
@@ -71,11 +71,6 @@ CLOUD_FACTOR = 2.0
 
 RequestObserver = Callable[[str, str, Purpose, float], None]
 """Called after every request: LiveKit's method name, our code, the purpose, the seconds."""
-
-
-def is_cloud(url: str) -> bool:
-    """Whether the SDK treats this URL as LiveKit Cloud: it then fails over between regions."""
-    return (urlparse(url).hostname or "").endswith(".livekit.cloud")
 
 
 class KnowsSkew(Protocol):
