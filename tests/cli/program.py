@@ -23,10 +23,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from tempfile import TemporaryFile
+from typing import IO, Any, TypeVar
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.cli.forked import ForkedProcess
 from watchdog.clocks import SystemClock
 from watchdog.simulator.http import serve
 from watchdog.simulator.service import RoomServiceSimulator
@@ -89,8 +91,15 @@ class Program:
         other.environment = {name: value for name, value in merged.items() if value}
         return other
 
-    def __call__(self, *arguments: str, before: Callable[[], None] | None = None) -> Result:
-        """Run a command to its end; `before` is done in its process."""
+    def __call__(self, *arguments: str) -> Result:
+        """Run a command to its end."""
+        with self.started(*arguments) as running:
+            return running.ended()
+
+    def in_a_new_interpreter(
+        self, *arguments: str, before: Callable[[], None] | None = None
+    ) -> Result:
+        """Run `python -m watchdog` as a shell would; `before` is done in its process."""
         done = subprocess.run(
             [sys.executable, "-m", "watchdog", *arguments],
             cwd=self.directory,
@@ -107,39 +116,37 @@ class Program:
     @contextmanager
     def started(self, *arguments: str) -> Iterator["Running"]:
         """A command that goes on; killed at the end of the scope where it has not ended."""
-        # Unbuffered by us: what it prints must be there at once because it says so itself.
-        out = self.directory / f"{arguments[0]}-{time.monotonic_ns()}.out"
-        with out.open("wb") as stdout, out.with_suffix(".err").open("wb") as stderr:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "watchdog", *arguments],
-                cwd=self.directory,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-            )
+        # Files, because a pipe that nobody reads would stop it; nameless ones, because some tests look
+        # at what it leaves in its directory.
+        stdout, stderr = TemporaryFile(), TemporaryFile()  # noqa: SIM115 - read after the scope, too
+        process = ForkedProcess(
+            arguments,
+            cwd=self.directory,
+            env=self.environment,
+            stdout=stdout.fileno(),
+            stderr=stderr.fileno(),
+        )
         try:
-            yield Running(process, out)
+            yield Running(process, stdout, stderr)
         finally:
-            if process.poll() is None:
-                process.kill()
+            process.kill()
             process.wait()
 
 
 class Running:
     """A command that goes on."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", out: Path) -> None:
+    def __init__(self, process: ForkedProcess, out: IO[bytes], err: IO[bytes]) -> None:
         self.process = process
-        self._out = out
+        self._out, self._err = out, err
 
     @property
     def out(self) -> str:
-        return self._out.read_text()
+        return _so_far(self._out)
 
     @property
     def err(self) -> str:
-        return self._out.with_suffix(".err").read_text()
+        return _so_far(self._err)
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -185,6 +192,11 @@ class Running:
     def ended(self, within: float = PATIENCE) -> Result:
         """Wait for its end."""
         return Result(self.process.wait(within), self.out, self.err)
+
+
+def _so_far(file: IO[bytes]) -> str:
+    # At a place of its own: the program writes where the file's own position is.
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode()
 
 
 def eventually(look: Callable[[], T], within: float = PATIENCE) -> T:

@@ -57,7 +57,7 @@ def test_the_list_of_commands_is_complete(bare):
 
 
 def test_it_tells_its_version(bare):
-    result = bare("--version")
+    result = bare.in_a_new_interpreter("--version")
     assert (result.code, result.out) == (0, version("livekit-agent-watchdog") + "\n")
 
 
@@ -67,7 +67,7 @@ def test_it_tells_its_version(bare):
 def test_once_counts_the_rooms_and_shows_the_orphans(program, server):
     server.call("attended")
     server.call("orphaned", person=False)
-    result = program("once")
+    result = program.in_a_new_interpreter("once")
     assert result.code == 0
     assert result.err == ""
     assert result.out.startswith(

@@ -134,7 +134,7 @@ def test_t49_a_disk_that_is_full_from_the_start_is_one_sentence(program, tmp_pat
         resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
 
     limited = program.with_(WATCHDOG_DATABASE=f"sqlite+aiosqlite:///{directory}/watchdog.db")
-    result = limited("db", "upgrade", before=allow_one_byte)
+    result = limited.in_a_new_interpreter("db", "upgrade", before=allow_one_byte)
     assert result.code == 1
     assert result.err.startswith("livekit-watchdog: the database ")
     assert result.err.count("\n") == 1

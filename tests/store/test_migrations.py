@@ -216,6 +216,24 @@ async def test_two_that_create_the_same_database_at_once_both_find_it_whole(url:
         await database.close()
 
 
+@pytest.mark.parametrize("steps", [*range(1, 12), 20, 40, 80])
+async def test_who_is_told_to_stop_while_it_migrates_stops_at_its_end(
+    url: str, path: Path, steps: int
+) -> None:
+    opening = asyncio.create_task(open_database(url))
+    for _ in range(steps):
+        await asyncio.sleep(0.0005)
+    opening.cancel()
+    (result,) = await asyncio.gather(opening, return_exceptions=True)
+    if isinstance(result, Database):  # it was faster
+        await result.close()
+    else:
+        assert isinstance(result, asyncio.CancelledError)
+    assert (await current(url))[0] in (None, HEAD)
+    async with await open_database(url) as database:  # nothing holds a lock on it
+        assert database.migration.to_revision == HEAD
+
+
 async def test_migrations_and_tables_say_the_same(database: Database) -> None:
     def differences(connection: sa.Connection) -> list[object]:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})

@@ -106,7 +106,7 @@ async def open_database(url: str) -> Database:
     check_place(place)
     engine = make_engine(place)
     try:
-        return Database(engine, place, await migrate(engine, place))
+        return Database(engine, place, await uninterrupted(migrate)(engine, place))
     except BaseException:
         await engine.dispose()
         raise
