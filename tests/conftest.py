@@ -62,6 +62,26 @@ class RealServerCount:
         terminalreporter.write_line(f"{self.ran} tests ran against a real livekit-server")
 
 
+class ExercisedCount:
+    """Adds up what tests say they exercised, by `record_property("exercised: …", number)`."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, int] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when != "call" or not report.passed:
+            return
+        for name, value in report.user_properties:
+            if name.startswith("exercised: ") and isinstance(value, int):
+                what = name.removeprefix("exercised: ")
+                self.sums[what] = self.sums.get(what, 0) + value
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for what, number in sorted(self.sums.items()):
+            terminalreporter.write_line(f"{number} {what}")
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """One counter for the run."""
+    """One counter of each kind for the run."""
     config.pluginmanager.register(RealServerCount(), "real-server-count")
+    config.pluginmanager.register(ExercisedCount(), "exercised-count")

@@ -117,6 +117,8 @@ def running_prometheus(
         f"--config.file={file}",
         f"--storage.tsdb.path={directory / 'tsdb'}",
         f"--web.listen-address=127.0.0.1:{port}",
+        # What fires before it has found the Alertmanager is sent again after this, not after a minute.
+        "--rules.alert.resend-delay=5s",
     ]
     with _running("prometheus", arguments, directory, f"{url}/-/ready"):
         yield Prometheus(url)

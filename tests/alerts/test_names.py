@@ -1,0 +1,138 @@
+"""Every series, label and label value that a rule names is one that the watchdog exports."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from tests.alerts.files import ALERTS, RECORDING, Rule, rules_of
+from tests.alerts.promql import Selector, names_of, queries_in
+from watchdog.core.deletion import Mode, Outcome
+from watchdog.core.gates import GATES
+from watchdog.expose.catalogue import SPECS, MetricSpec
+
+EXPECTED_SOON = {"livekit_watchdog_price_stale_timestamp_seconds": frozenset[str]()}
+"""Not in the catalogue yet: to be emptied when it is."""
+
+OF_PROMETHEUS = {"up": frozenset[str]()}
+OF_TARGETS = frozenset({"job", "instance"})
+"""The labels that Prometheus gives to every series it scrapes."""
+
+VALUES: Mapping[str, frozenset[str]] = {
+    "gate": frozenset(gate.name for gate in GATES),
+    "mode": frozenset(Mode),
+    "outcome": frozenset(Outcome),
+}
+"""The labels whose values are a known set."""
+
+RULES = rules_of(ALERTS) + rules_of(RECORDING)
+
+
+def series(spec: MetricSpec) -> dict[str, frozenset[str]]:
+    """The series of one metric, each with its labels."""
+    labels = frozenset(spec.labels)
+    if spec.type != "histogram":
+        return {spec.full_name: labels}
+    name = spec.full_name
+    return {f"{name}_bucket": labels | {"le"}, f"{name}_sum": labels, f"{name}_count": labels}
+
+
+EXPORTED = {name: labels for spec in SPECS for name, labels in series(spec).items()}
+RECORDED = {rule.name: frozenset[str]() for rule in rules_of(RECORDING)}
+KNOWN = EXPORTED | RECORDED | OF_PROMETHEUS | EXPECTED_SOON
+
+
+def problems(rule: Rule, known: Mapping[str, frozenset[str]]) -> list[str]:
+    """What this rule names and nobody exports."""
+    asked = [rule.expr, *(q for text in rule.annotations.values() for q in queries_in(text))]
+    found = []
+    for expression in asked:
+        names = names_of(expression)
+        if all(s.metric in known for s in names.selectors):
+            labels = OF_TARGETS.union(*(known[s.metric] for s in names.selectors))
+            found += [f"no label {label}: {expression}" for label in names.grouped - labels]
+        found += [problem for s in names.selectors for problem in _of_selector(s, known)]
+    return found
+
+
+def _of_selector(selector: Selector, known: Mapping[str, frozenset[str]]) -> list[str]:
+    if selector.metric not in known:
+        return [f"no metric {selector.metric}"]
+    allowed = known[selector.metric] | OF_TARGETS
+    found = [f"{selector.metric} has no {label}" for label in selector.matchers.keys() - allowed]
+    for label, values in selector.matchers.items():
+        if label in VALUES:
+            found += [f"{label} is never {value}" for value in set(values) - VALUES[label]]
+    return found
+
+
+def metrics_of(rule: Rule) -> set[str]:
+    """The metrics that a rule's expression names."""
+    return {selector.metric for selector in names_of(rule.expr).selectors}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_what_a_rule_names_is_exported(rule):
+    assert problems(rule, KNOWN) == []
+
+
+def test_a_renamed_metric_is_noticed_in_every_rule_that_names_it():
+    names = set[str]().union(*map(metrics_of, RULES)) & EXPORTED.keys()
+    assert len(names) > 10
+    for name in names:
+        renamed = {k: v for k, v in KNOWN.items() if k != name} | {f"{name}_renamed": KNOWN[name]}
+        blamed = {rule.name for rule in RULES if f"no metric {name}" in problems(rule, renamed)}
+        assert blamed >= {rule.name for rule in RULES if name in metrics_of(rule)}
+
+
+def test_every_rule_but_three_stands_on_what_the_watchdog_exports():
+    others = {
+        rule.name for rule in RULES if not metrics_of(rule) & (EXPORTED | EXPECTED_SOON).keys()
+    }
+    assert others == {
+        "LiveKitWatchdogDown",
+        "LiveKitWatchdogDeadMansSwitch",
+        "LiveKitWatchdogRulesIncomplete",
+        "livekit_watchdog:burn_threshold:usd_per_hour",
+    }
+
+
+@pytest.mark.parametrize(
+    ("expression", "problem"),
+    [
+        ("livekit_watchdog_nothing > 0", "no metric livekit_watchdog_nothing"),
+        ("sum by (project) (nothing)", "no metric nothing"),
+        ('livekit_watchdog_rooms{state="x"}', "livekit_watchdog_rooms has no state"),
+        ('livekit_watchdog_gate_holding{gate=~"limits|nose"} == 1', "gate is never nose"),
+        (
+            "rate(livekit_watchdog_tick_duration_seconds[5m])",
+            "no metric livekit_watchdog_tick_duration_seconds",
+        ),
+        (
+            "sum by (color) (livekit_watchdog_rooms)",
+            "no label color: sum by (color) (livekit_watchdog_rooms)",
+        ),
+        ("a unless on (project) livekit_watchdog_rooms offset 1h", "no metric a"),
+    ],
+)
+def test_what_nobody_exports_is_a_problem(expression, problem):
+    assert problems(Rule("", expression, "", {}, {}), KNOWN) == [problem]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "histogram_quantile(0.9, sum by (le) (rate(livekit_watchdog_tick_duration_seconds_bucket[5m])))",
+        'time() - livekit_watchdog_last_success_timestamp_seconds{job="j", project!="x"} > 5 * 60',
+        "max_over_time(up[10m:1m]) offset 1h == bool 1",
+    ],
+)
+def test_what_is_exported_is_none(expression):
+    assert problems(Rule("", expression, "", {}, {}), KNOWN) == []
+
+
+def test_a_template_is_asked_for_its_queries_too():
+    text = '{{ range query (printf "sum(gone{project=%q})" "eu") }}{{ end }}{{ query "gone2" }}'
+    assert problems(Rule("", "vector(1)", "", {}, {"summary": text}), KNOWN) == [
+        "no metric gone",
+        "no metric gone2",
+    ]
