@@ -1,0 +1,1 @@
+"""Dashboards for Grafana, made by `python -m grafana.build`, and what provisions them."""

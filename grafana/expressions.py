@@ -1,0 +1,40 @@
+"""PromQL that several panels share."""
+
+PREFIX = "livekit_watchdog_"
+PROJECT = 'project=~"$project"'
+AGENT = f'{PROJECT}, agent_name=~"$agent"'
+
+
+def series(name: str, matchers: str = PROJECT) -> str:
+    """A selector of one of the watchdog's metrics; `name` is without the prefix."""
+    return f"{PREFIX}{name}{{{matchers}}}"
+
+
+def grown(selector: str, window: str = "$__interval") -> str:
+    """By how much a counter grew within the window before each point.
+
+    `increase()` would not do for rare events: it loses a series' first sample, which for a counter that
+    appears with its first event is the event itself, and what falls between two windows; and it gives
+    fractions. Here a series that is new, or that has fallen (a restart), counts whole.
+    """
+    return f"(({selector} - (last_over_time({selector}[1d] offset {window}) <= {selector})) or {selector})"
+
+
+def spent(name: str) -> str:
+    """By how much an estimate in USD grew over the dashboard's range.
+
+    Restored counters go on where they were, so a series that is new to Prometheus is not new spend.
+    """
+    return f"sum(increase({series(name, AGENT)}[$__range]))"
+
+
+def of_watchdogs(process_metric: str) -> str:
+    """A process_* metric of the watchdogs alone: every exporter has metrics of that name."""
+    return f"{process_metric} * on (job, instance) group_left () {PREFIX}build_info"
+
+
+def quantile(share: float, histogram: str, by: str = "") -> str:
+    """A quantile of a histogram over the last moments."""
+    labels = f"le, {by}" if by else "le"
+    rate = f"rate({series(histogram + '_bucket')}[$__rate_interval])"
+    return f"histogram_quantile({share}, sum by ({labels}) ({rate}))"

@@ -1,0 +1,215 @@
+"""The dashboards as files: made by the code, and naming nothing that does not exist."""
+
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from grafana import build
+from grafana.expressions import grown
+from tests.cli.program import ROOT
+from tests.grafana.boards import LABEL_VALUES, NAMES, board, panel_queries, panels, queries
+from tests.monitoring import tool
+from watchdog.expose.catalogue import SPECS
+
+PARTS = ("_bucket", "_sum", "_count")
+OF_THE_SCRAPE = {"job", "instance"}
+"""Labels that Prometheus adds to every series."""
+
+WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+SELECTOR = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\s*\{([^}]*)\}")
+GROUPING = re.compile(r"\b(by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)")
+KEYWORDS = {"or", "and", "unless", "offset", "bool", "by", "without", "on", "ignoring"} | {
+    "group_left",
+    "group_right",
+}
+
+
+def known() -> dict[str, set[str]]:
+    """Every series of the program that a query may name, with its labels."""
+    found: dict[str, set[str]] = {}
+    for spec in SPECS:
+        if spec.type == "histogram":
+            found |= {spec.full_name + part: set(spec.labels) for part in PARTS}
+            found[spec.full_name + "_bucket"] = {*spec.labels, "le"}
+        else:
+            found[spec.full_name] = set(spec.labels)
+    return found
+
+
+def faults(expression: str) -> list[str]:
+    """The metrics and labels in an expression that the program does not export."""
+    series, said = known(), []
+    if of_variable := LABEL_VALUES.fullmatch(expression):
+        expression = f"sum by ({of_variable['label']}) ({of_variable['selector']})"
+    expression = STRING.sub('""', expression)
+    expression = re.sub(r"\[[^\]]*\]|offset \S+", "", expression)
+    labels: set[str] = set(OF_THE_SCRAPE)
+    names = []
+
+    def without_labels(text: str) -> str:
+        for name, matchers in SELECTOR.findall(text):
+            used = {WORD.match(m.strip())[0] for m in matchers.split(",") if m.strip()}
+            unknown = used - series.get(name, used) - OF_THE_SCRAPE
+            said.extend(f"{name} has no label {label}" for label in sorted(unknown))
+        return SELECTOR.sub(r"\1", text)
+
+    bare = without_labels(expression)
+    grouped = [w for _, inside in GROUPING.findall(bare) for w in WORD.findall(inside)]
+    rest = GROUPING.sub(" ", bare)
+    for found in WORD.finditer(rest):
+        is_function = rest[found.end() :].lstrip().startswith("(")
+        if found[0] in KEYWORDS or is_function:
+            continue
+        names.append(found[0])
+    for name in names:
+        if name in series:
+            labels |= series[name]
+        elif name != "up" and not name.startswith("process_"):
+            said.append(f"there is no metric {name}")
+    said.extend(f"no metric here has the label {label}" for label in grouped if label not in labels)
+    return said
+
+
+def test_the_committed_files_are_what_the_code_makes(capsys):
+    assert build.main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_a_file_that_is_out_of_date_is_told_and_written_anew(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(build, "DASHBOARDS", tmp_path)
+    (tmp_path / "overview.json").write_text("{}\n")
+    assert build.main(["--check"]) == 1
+    said = capsys.readouterr().err
+    assert "overview.json is out of date" in said
+    assert "health.json is out of date" in said
+    assert build.main([]) == 0
+    assert build.main(["--check"]) == 0
+
+
+@pytest.mark.parametrize("query", queries(), ids=str)
+def test_every_expression_names_only_what_is_exported(query):
+    assert faults(query.expression) == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("sum(livekit_watchdog_romos)", "there is no metric livekit_watchdog_romos"),
+        ("rate(livekit_watchdog_ticks[5m])", "there is no metric livekit_watchdog_ticks"),
+        ('livekit_watchdog_rooms{agent="x"}', "livekit_watchdog_rooms has no label agent"),
+        ("sum by (agent) (livekit_watchdog_rooms)", "no metric here has the label agent"),
+        (
+            "label_values(livekit_watchdog_rooms, agent_name)",
+            "no metric here has the label agent_name",
+        ),
+        (
+            "sum by (le) (livekit_watchdog_tick_duration_seconds)",
+            "there is no metric livekit_watchdog_tick_duration_seconds",
+        ),
+        ("node_load1 * 2", "there is no metric node_load1"),
+    ],
+)
+def test_what_is_not_exported_is_found(expression, said):
+    assert said in faults(expression)
+
+
+@pytest.mark.parametrize("query", [q for q in queries() if q.legend], ids=str)
+def test_a_legend_names_only_labels_that_its_series_keep(query):
+    by = [
+        WORD.findall(inside) for word, inside in GROUPING.findall(query.expression) if word == "by"
+    ]
+    if by:
+        kept = set.intersection(*map(set, by)) - {"le"}
+    else:
+        named = [known()[name] for name in WORD.findall(query.expression) if name in known()]
+        kept = set().union(OF_THE_SCRAPE, *named)
+    assert set(re.findall(r"\{\{(\w+)\}\}", query.legend)) <= kept
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_panel_says_what_it_shows_in_which_unit_and_what_its_absence_means(name):
+    assert len(panels(name)) > 10
+    for panel in panels(name):
+        defaults = panel["fieldConfig"]["defaults"]
+        assert panel["description"].endswith("."), panel["title"]
+        assert defaults["unit"], panel["title"]
+        assert defaults["noValue"], panel["title"]
+        assert panel["targets"], panel["title"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_an_estimate_is_called_one(name):
+    for panel in panels(name):
+        if any("_usd" in query.expression for query in panel_queries(name, panel)):
+            assert "estimate" in panel["description"], panel["title"]
+            if panel["type"] != "table":
+                assert "(estimate)" in panel["title"], panel["title"]
+                assert panel["fieldConfig"]["defaults"]["unit"] == "currencyUSD", panel["title"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_panels_have_places_of_their_own(name):
+    taken: dict[tuple[int, int], int] = {}
+    for panel in board(name)["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24, panel["title"]
+        for x in range(place["x"], place["x"] + place["w"]):
+            for y in range(place["y"], place["y"] + place["h"]):
+                assert taken.setdefault((x, y), panel["id"]) == panel["id"], panel["title"]
+    for what in ("id", "title"):
+        found = [panel[what] for panel in board(name)["panels"]]
+        assert len(set(found)) == len(found)
+
+
+def test_the_dashboards_lead_to_each_other_and_to_the_runbook():
+    boards = [board(name) for name in NAMES]
+    assert len({found["uid"] for found in boards}) == len(NAMES)
+    for found in boards:
+        to_dashboards, to_runbook = found["links"]
+        assert to_dashboards["type"] == "dashboards"
+        assert set(to_dashboards["tags"]) <= set.intersection(*(set(b["tags"]) for b in boards))
+        [runbook] = [v for v in found["templating"]["list"] if v["name"] == "runbook"]
+        assert to_runbook["url"] == "${runbook}"
+        assert runbook["query"].endswith("docs/runbook.md")
+
+
+def test_grafana_is_told_where_the_dashboards_and_the_data_source_are():
+    provisioning = ROOT / "grafana" / "provisioning"
+    [provider] = yaml.safe_load((provisioning / "dashboards" / "watchdog.yml").read_text())[
+        "providers"
+    ]
+    assert provider["options"]["path"] == "/var/lib/grafana/dashboards"
+    [source] = yaml.safe_load((provisioning / "datasources" / "prometheus.yml").read_text())[
+        "datasources"
+    ]
+    assert source["type"] == "prometheus"
+
+
+GROWTHS = [
+    # (what is scraped each 15 s, minutes after the beginning, what it grew by in the minute before)
+    ("_ _ _ _ _ 1+0x20", 2, 1),  # appears with its first event
+    ("_ _ _ _ _ 1+0x20", 3, 0),
+    ("7+0x4 9+0x20", 2, 2),  # grows, and comes back to what it was told before
+    ("7+0x4 9+0x20", 5, 0),
+    ("5+0x3 _ _ _ _ _ _ _ 5+0x20", 3, 0),  # not scraped for two minutes
+    ("5+0x4 2+0x20", 2, 2),  # a restart, and two events since
+    ("5+0x4 2+0x20", 4, 0),
+]
+
+
+@pytest.mark.parametrize(("scraped", "minute", "grew"), GROWTHS)
+def test_a_counter_grows_by_what_happened_and_its_first_event_counts(
+    tmp_path, scraped, minute, grew
+):
+    asked = {"expr": f"sum({grown('events_total', '1m')})", "eval_time": f"{minute}m"}
+    asked["exp_samples"] = [{"labels": "{}", "value": grew}]
+    series = [{"series": "events_total", "values": scraped}]
+    test = {"interval": "15s", "input_series": series, "promql_expr_test": [asked]}
+    file = tmp_path / "test.yml"
+    file.write_text(yaml.safe_dump({"rule_files": [], "tests": [test]}))
+    done = subprocess.run(
+        [tool("promtool"), "test", "rules", file], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
