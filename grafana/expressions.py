@@ -15,9 +15,16 @@ def grown(selector: str, window: str = "$__interval") -> str:
 
     `increase()` would not do for rare events: it loses a series' first sample, which for a counter that
     appears with its first event is the event itself, and what falls between two windows; and it gives
-    fractions. Here a series that is new, or that has fallen (a restart), counts whole.
+    fractions. Here a series counts whole where it has fallen (a restart), and where it appeared while the
+    watchdog was scraped already; what it held when Prometheus first came counts for nothing.
     """
-    return f"(({selector} - (last_over_time({selector}[1d] offset {window}) <= {selector})) or {selector})"
+    before = f"last_over_time({selector}[1d] offset {window})"
+    scrapes = f"sum by (job, instance) (count_over_time({PREFIX}build_info[{window}]))"
+    fewer = f"count_over_time({selector}[{window}]) < on (job, instance) group_left () {scrapes}"
+    return (
+        f"({selector} - ({before} <= {selector}) or {selector} < {before}"
+        f" or {selector} and ({fewer}) or {selector} - min_over_time({selector}[{window}]))"
+    )
 
 
 def spent(name: str) -> str:
@@ -30,11 +37,12 @@ def spent(name: str) -> str:
 
 def of_watchdogs(process_metric: str) -> str:
     """A process_* metric of the watchdogs alone: every exporter has metrics of that name."""
-    return f"{process_metric} * on (job, instance) group_left () {PREFIX}build_info"
+    runs = f"max by (job, instance) ({PREFIX}build_info)"
+    return f"{process_metric} * on (job, instance) group_left () {runs}"
 
 
 def quantile(share: float, histogram: str, by: str = "") -> str:
-    """A quantile of a histogram over the last moments."""
+    """A quantile of a histogram over the last moments; absent, not NaN, where nothing happened."""
     labels = f"le, {by}" if by else "le"
     rate = f"rate({series(histogram + '_bucket')}[$__rate_interval])"
-    return f"histogram_quantile({share}, sum by ({labels}) ({rate}))"
+    return f"histogram_quantile({share}, sum by ({labels}) ({rate})) >= 0"

@@ -130,7 +130,7 @@ def _rest() -> list[Builder[model.Panel]]:
             ),
             [Query(f"max({series('sweep_age_seconds')})")],
             width=4,
-            thresholds=rising(300, 900),
+            thresholds=rising(900, 3600),
         ),
         single(
             Words(

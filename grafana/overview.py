@@ -249,9 +249,9 @@ def _over_time() -> list[Builder[model.Panel]]:
                 "none",
             ),
             [
-                Query(f"sum by (policy) ({series('orphaned_rooms_due')})", "due: {{policy}}"),
+                Query(f"sum({series('orphaned_rooms_due')})", "due"),
                 Query(f"sum({series('stranded_rooms')})", "stranded"),
-                Query(f"sum by (reason) ({series('suspect_rooms')})", "suspect: {{reason}}"),
+                Query(f"sum({series('suspect_rooms')})", "suspect"),
             ],
         ),
         bars(
