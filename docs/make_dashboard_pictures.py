@@ -17,9 +17,17 @@ mpl.use("Agg")
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
-from tests.grafana.boards import NAMES, BoardQuery, board, filled, panel_queries, panels
+from tests.grafana.boards import (
+    LABEL_VALUES,
+    NAMES,
+    BoardQuery,
+    board,
+    filled,
+    panel_queries,
+    queries,
+)
 from tests.grafana.world import Scene, scene
 
 HERE = Path(__file__).parent
@@ -30,10 +38,12 @@ WIDE, UNIT_HIGH, GAP = 15.0, 0.36, 0.06
 TOP = 0.85
 """Inches above the grid, for the dashboard's title."""
 PAGE, PAPER, EDGE, INK, PALE = "#f4f5f7", "#ffffff", "#d9dce3", "#23262e", "#6b7280"
+MARK = "#8a4fbf"
 COLORS = {"green": "#2f8f4e", "orange": "#d9730d", "red": "#c4302b", "blue": "#2563ab"}
 PALETTE = ("#2f8f4e", "#2563ab", "#d9730d", "#8a4fbf", "#c4302b", "#0e8a8a", "#a8790a", "#c2478e")
 
-Answers = Mapping[tuple[str, str, str], list[dict[str, Any]]]
+Answer = list[dict[str, Any]]
+Answers = Mapping[tuple[str, str, str], Answer]
 
 
 class Box(NamedTuple):
@@ -45,20 +55,18 @@ class Box(NamedTuple):
     h: float
 
 
-def gathered(scene: Scene) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
-    """What each panel's queries give, by dashboard, panel and letter."""
+def gathered(scene: Scene) -> Answers:
+    """What each panel and annotation asks for and is given, by dashboard, panel and letter."""
     answers = {}
-    for name in NAMES:
-        for panel in panels(name):
-            for query in panel_queries(name, panel):
-                expression = filled(query.expression, scene.seconds)
-                answers[name, query.of, query.letter] = (
-                    scene.prometheus.query(expression)
-                    if query.instant
-                    else scene.prometheus.query_range(
-                        expression, seconds=scene.seconds - STEP, step=STEP
-                    )
-                )
+    for query in queries():
+        if LABEL_VALUES.fullmatch(query.expression):
+            continue
+        expression = filled(query.expression, scene.seconds)
+        answers[query.board, query.of, query.letter] = (
+            scene.prometheus.query(expression)
+            if query.instant
+            else scene.prometheus.query_range(expression, seconds=scene.seconds - STEP, step=STEP)
+        )
     return answers
 
 
@@ -68,7 +76,7 @@ def draw(name: str, answers: Answers) -> Figure:
     rows = max(p["gridPos"]["y"] + p["gridPos"]["h"] for p in found["panels"])
     high = TOP + rows * UNIT_HIGH + 0.15
     figure = Figure(figsize=(WIDE, high), facecolor=PAGE)
-    page = Page(figure, high)
+    page = Page(figure, high, _span(name, answers), _marks(name, answers))
     left = 2.5 * GAP / WIDE
     figure.text(left, 1 - 0.34 / high, found["title"], size=17, weight="bold", color=INK)
     figure.text(left, 1 - 0.62 / high, found["description"], size=10.5, color=PALE)
@@ -88,11 +96,39 @@ def draw(name: str, answers: Answers) -> Figure:
     return figure
 
 
-class Page:
-    """The picture, measured in inches."""
+def _marks(name: str, answers: Answers) -> list[float]:
+    """The times that the annotations mark."""
+    return [
+        float(at)
+        for annotation in board(name)["annotations"]["list"]
+        for series in answers[name, f"annotation {annotation['name']}", "A"]
+        for at, _ in series["values"]
+    ]
 
-    def __init__(self, figure: Figure, high: float) -> None:
-        self.figure, self.high = figure, high
+
+def _span(name: str, answers: Answers) -> tuple[float, float]:
+    """The first and the last time of what was asked over time."""
+    times = [
+        float(at)
+        for (of, _, _), answer in answers.items()
+        for series in answer
+        for at, _ in series.get("values", [])
+        if of == name
+    ]
+    return min(times), max(times)
+
+
+class Page:
+    """The picture, measured in inches.
+
+    `span` is when its time begins and ends, `marks` are the times of the annotations.
+    """
+
+    def __init__(
+        self, figure: Figure, high: float, span: tuple[float, float], marks: Sequence[float]
+    ) -> None:
+        self.figure, self.high, self.marks = figure, high, marks
+        self.start, self.end = span
 
     def place(self, grid: Mapping[str, int]) -> Box:
         """Where a panel of this grid position goes."""
@@ -118,10 +154,11 @@ class Page:
             edgecolor=EDGE,
             linewidth=0.8,
             mutation_aspect=WIDE / self.high,
+            zorder=-1,
         )
         self.figure.add_artist(paper)
         top = box.y + box.h - 0.22 / self.high
-        self.figure.text(box.x + 0.1 / WIDE, top, title, size=10, weight="semibold", color=INK)
+        self.figure.text(box.x + 0.1 / WIDE, top, title, size=10, weight="bold", color=INK)
 
     def inside(self, box: Box) -> Box:
         """What is left below the title."""
@@ -142,7 +179,7 @@ class Page:
         return axes
 
 
-Asked = Sequence[tuple[BoardQuery, list[dict[str, Any]]]]
+Asked = Sequence[tuple[BoardQuery, Answer]]
 
 
 def called(query: BoardQuery, labels: Mapping[str, str]) -> str:
@@ -170,8 +207,7 @@ def shown(value: float, unit: str, decimals: float | None = None) -> str:
         places = 2 if decimals is None or abs(value) >= 0.01 else int(decimals)
         return f"${value:.4g}" if 0 < abs(value) < 0.01 else f"${value:.{places}f}"
     if unit == "percentunit":
-        places = (1 if 0 < abs(value) < 0.1 else 0) if decimals is None else int(decimals)
-        return f"{100 * value:.{places}f} %"
+        return f"{100 * value:.{int(decimals)}f} %" if decimals else f"{100 * value:.2g} %"
     if unit == "bytes":
         return f"{value / 2**20:.0f} MiB"
     if unit == "reqps":
@@ -189,6 +225,11 @@ def _seconds(value: float) -> str:
         if abs(value) >= size:
             return f"{value / size:.{places}f}".removesuffix(".0") + f" {name}"
     return "0 s" if value == 0 else f"{1000 * value:.3g} ms"
+
+
+def _by_name(query: BoardQuery, answer: Answer) -> list[tuple[str, dict[str, Any]]]:
+    named = [(called(query, series["metric"]), series) for series in answer]
+    return sorted(named, key=lambda pair: pair[0])
 
 
 def paint_stat(page: Page, box: Box, panel: Mapping[str, Any], asked: Asked) -> None:
@@ -247,11 +288,11 @@ def paint_series(page: Page, box: Box, panel: Mapping[str, Any], asked: Asked) -
     """Lines or stacked bars over time, their names and numbers below."""
     defaults = panel["fieldConfig"]["defaults"]
     bars = defaults["custom"]["drawStyle"] == "bars"
-    series = sorted(
-        (called(query, found["metric"]), [(float(at), float(v)) for at, v in found["values"]])
+    series = [
+        (name, [(float(at), float(value)) for at, value in found["values"]])
         for query, answer in asked
-        for found in answer
-    )
+        for name, found in _by_name(query, answer)
+    ]
     if not series:
         x, y = box.x + box.w / 2, box.y + box.h / 2
         page.figure.text(x, y, defaults["noValue"], size=13, color=PALE, ha="center", va="center")
@@ -259,11 +300,10 @@ def paint_series(page: Page, box: Box, panel: Mapping[str, Any], asked: Asked) -
     per_line = 3 if box.w > 0.4 else 2
     shown_series = series[: per_line * 3]
     axes = page.axes(box, legend_lines=-(-len(shown_series) // per_line))
-    start = min(points[0][0] for _, points in series)
     base: dict[float, float] = {}
     for i, (name, points) in enumerate(series):
         ink = PALETTE[i % len(PALETTE)]
-        times = [at - start for at, _ in points]
+        times = [at - page.start for at, _ in points]
         values = [value for _, value in points]
         if bars:
             bottoms = [base.get(at, 0.0) for at in times]
@@ -281,16 +321,22 @@ def paint_series(page: Page, box: Box, panel: Mapping[str, Any], asked: Asked) -
             said = f"{name or panel['title']}: {shown(number, defaults['unit'])}"
             page.figure.text(x + 0.1 / WIDE, y, "\u25a0", size=8, color=ink)
             page.figure.text(x + 0.24 / WIDE, y, said, size=8.5, color=INK)
-    axes.set_ylim(bottom=0)
-    if axes.get_ylim()[1] <= 0 or max(v for _, points in series for _, v in points) == 0:
-        axes.set_ylim(0, 1)
+    for mark in page.marks:
+        axes.axvline(mark - page.start, color=MARK, linewidth=1.2, linestyle=(0, (3, 2)))
+    highest = max(base.values(), default=0) if bars else max(v for _, p in series for _, v in p)
+    axes.set_ylim(0, 1.12 * highest or 1)
     whole = defaults["unit"] == "short"
-    axes.yaxis.set_major_locator(MaxNLocator(4, integer=whole))
+    axes.yaxis.set_major_locator(
+        MultipleLocator(2**25)
+        if defaults["unit"] == "bytes"
+        else MaxNLocator(4, integer=whole, steps=[1, 1.5, 2, 3, 5, 6, 10])
+    )
     axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: shown(v, defaults["unit"])))
-    _clock(axes)
+    _clock(page, axes)
 
 
-def _clock(axes: Axes) -> None:
+def _clock(page: Page, axes: Axes) -> None:
+    axes.set_xlim(-STEP / 2, page.end - page.start + STEP)
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 1.5, 2, 3, 6, 10]))
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda v, _: f"{int(v) // 60}:{int(v) % 60:02}" if v >= 0 else "")
@@ -309,14 +355,12 @@ def paint_states(page: Page, box: Box, panel: Mapping[str, Any], asked: Asked) -
     )
     [mapping] = panel["fieldConfig"]["defaults"]["mappings"]
     ink = COLORS[mapping["options"]["1"]["color"]]
-    start = min(at for _, times in bands for at in times)
     for i, (_, times) in enumerate(bands):
         axes.broken_barh(
-            [(at - start, STEP) for at in times], (i - 0.35, 0.7), facecolor=ink, alpha=0.75
+            [(at - page.start, STEP) for at in times], (i - 0.35, 0.7), facecolor=ink, alpha=0.75
         )
     axes.set_yticks(range(len(bands)), [name for name, _ in bands])
-    axes.set_xlim(left=0)
-    _clock(axes)
+    _clock(page, axes)
 
 
 def paint_table(page: Page, box: Box, panel: Mapping[str, Any], asked: Asked) -> None:
@@ -339,7 +383,7 @@ def paint_table(page: Page, box: Box, panel: Mapping[str, Any], asked: Asked) ->
     for i, field in enumerate(columns):
         x = box.x + 0.05 / WIDE + box.w * i / len(columns)
         title = organize["renameByName"][field]
-        page.figure.text(x, top, title, size=9.5, weight="semibold", color=COLORS["blue"])
+        page.figure.text(x, top, title, size=9.5, weight="bold", color=COLORS["blue"])
         ordered = sorted(rows.values(), key=lambda row: -row.get("Value #A", 0.0))
         for j, row in enumerate(ordered[: int(box.h / high) - 1]):
             value = row.get(field, "")

@@ -18,7 +18,7 @@ def grown(selector: str, window: str = "$__interval") -> str:
     fractions. Here a series counts whole where it has fallen (a restart), and where it appeared while the
     watchdog was scraped already; what it held when Prometheus first came counts for nothing.
     """
-    before = f"last_over_time({selector}[1d] offset {window})"
+    before = f"last_over_time({selector}[1h] offset {window})"
     scrapes = f"sum by (job, instance) (count_over_time({PREFIX}build_info[{window}]))"
     fewer = f"count_over_time({selector}[{window}]) < on (job, instance) group_left () {scrapes}"
     return (

@@ -105,6 +105,21 @@ def test_every_deletion_is_counted_the_first_one_too(seen):
     assert {series["metric"]["project"] for series in marks} == {ENFORCED}
 
 
+def test_rare_events_are_counted_each_time(seen):
+    assert summed("result", asked(seen, the("health", "Webhooks by result"))) == {
+        "accepted": 1,
+        "forged": 1,
+    }
+    failed = summed("result", asked(seen, the("health", "Ticks by result")))["failed"]
+    assert failed >= 1
+    refused = asked(seen, the("health", "API errors"))
+    assert summed("code", refused)["unavailable"] >= 1
+    [share] = by("", asked(seen, the("health", "Ticks that were not good"))).values()
+    assert 0 < share < 0.5
+    ended = summed("close_reason", asked(seen, the("overview", "How orphaned rooms ended")))
+    assert ended == {"deleted": len(DELETED), "person_returned": 1}
+
+
 def test_the_table_shows_each_room_once_in_every_column(seen):
     columns = [asked(seen, the("overview", "Oldest orphaned rooms", letter)) for letter in "ABC"]
     rooms = {"demo-hall", "demo-kiosk", "demo-tour", "call-1004", "call-1005", "call-2001"}

@@ -91,8 +91,13 @@ def scene(directory: Path) -> Iterator[Scene]:
             url = daemon.url()
             began = time.time()
             with running_prometheus(
-                directory, {"livekit-watchdog": url.removeprefix("http://")}
+                directory,
+                {"livekit-watchdog": url.removeprefix("http://")},
+                labels={"instance": "watchdog:9779"},
             ) as prometheus:
+                # What happens before the first scrape leaves no mark.
+                scrapes = "count_over_time(livekit_watchdog_ticks_total[1m]) > 20"
+                eventually(lambda: prometheus.query(scrapes))
                 _happen(enforced, observed, daemon, url)
                 yield Scene(prometheus, began)
     finally:
