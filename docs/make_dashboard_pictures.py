@@ -1,6 +1,6 @@
 """Draws docs/dashboard-overview.png and docs/dashboard-health.png: the Grafana dashboards with live numbers.
 
-Run `python -m docs.make_dashboard_pictures` at the top of the repository. It takes about two minutes: a real
+Run `python -m docs.make_dashboard_pictures` at the top of the repository. It takes over three minutes: a real
 `run` watches the simulated servers of tests/grafana/world.py, a real Prometheus scrapes it, and what the
 dashboards' own queries give is drawn where their panels stand. The drawing is ours, not Grafana's.
 """
@@ -83,6 +83,9 @@ def draw(name: str, answers: Answers) -> Figure:
     chosen = [v["label"] for v in found["templating"]["list"] if v["type"] == "query"]
     pills = "     ".join(f"{label}: All" for label in chosen)
     figure.text(1 - left, 1 - 0.34 / high, pills, size=10.5, color=INK, ha="right")
+    if page.marks:
+        said = "\u2506 a deletion"
+        figure.text(1 - left, 1 - 0.62 / high, said, size=10.5, color=MARK, ha="right")
     for panel in found["panels"]:
         box = page.place(panel["gridPos"])
         if panel["type"] == "row":
@@ -204,8 +207,7 @@ def shown(value: float, unit: str, decimals: float | None = None) -> str:
     if unit == "s":
         return _seconds(value)
     if unit == "currencyUSD":
-        places = 2 if decimals is None or abs(value) >= 0.01 else int(decimals)
-        return f"${value:.4g}" if 0 < abs(value) < 0.01 else f"${value:.{places}f}"
+        return f"${value:.2g}" if 0 < abs(value) < 0.01 else f"${value:.2f}"
     if unit == "percentunit":
         return f"{100 * value:.{int(decimals)}f} %" if decimals else f"{100 * value:.2g} %"
     if unit == "bytes":

@@ -90,19 +90,14 @@ def lines(
     *,
     width: int = 12,
     calcs: Sequence[str] = ("lastNotNull", "max"),
-    line: dashboard.ThresholdsConfig | None = None,
 ) -> timeseries.Panel:
-    """Lines over time; `line` draws its thresholds into them."""
-    panel = (
+    """Lines over time."""
+    return (
         _over_time(words, queries, width, calcs)
         .draw_style(looks.GraphDrawStyle.LINE)
         .line_width(2)
         .fill_opacity(8)
     )
-    if line is not None:
-        style = common.GraphThresholdsStyleConfig().mode(looks.GraphThresholdsStyleMode.DASHED)
-        panel.thresholds(line).thresholds_style(style)
-    return panel
 
 
 def bars(words: Words, queries: Sequence[Query], *, width: int = 12) -> timeseries.Panel:
@@ -141,7 +136,6 @@ class Column:
     field: str
     title: str
     unit: str = ""
-    width: int = 0
 
 
 def merged(
@@ -153,11 +147,9 @@ def merged(
         target = _target(query, letter).instant()
         panel.with_target(target.format(prometheus_model.PromQueryFormat.TABLE))
     for column in columns:
-        properties = [model.DynamicConfigValue(id_val="unit", value=column.unit)]
-        if column.width:
-            properties.append(model.DynamicConfigValue(id_val="custom.width", value=column.width))
-        if column.unit or column.width:
-            panel.override_by_name(column.title, properties if column.unit else properties[1:])
+        if column.unit:
+            unit = model.DynamicConfigValue(id_val="unit", value=column.unit)
+            panel.override_by_name(column.title, [unit])
     sort = common.TableSortByFieldState().display_name(sort_by).desc(desc=True)
     order = {
         "excludeByName": {"Time": True},

@@ -195,6 +195,8 @@ GROWTHS = [
     ("7+1x20", "30s", 2),  # Prometheus has come only now: the 7 are old
     ("7+0x20", "15s", 0),
     ("5+0x4 _ _ _ _ _ _ _ _ 5+0x20", "3m30s", 0),  # was not scraped for two minutes
+    ("7+0x4 9 stale _ _ _ _ _ _ _ _ _ 9+0x20", "2m", 2),  # and is not scraped just when it is asked
+    ("7+0x4 stale _ _ _ _ 9+0x20", "2m45s", 2),  # grows while it is not scraped
     ("5+0x4 2+0x20", "2m", 2),  # a restart, and two events since
     ("5+0x4 2+0x20", "4m", 0),
     ("5+0x4 stale _ _ _ _ _ _ _ 1+0x20", "3m30s", 1),  # a restart, and an event later

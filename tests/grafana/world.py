@@ -80,7 +80,7 @@ class Scene:
 
 @contextmanager
 def scene(directory: Path) -> Iterator[Scene]:
-    """The whole story, once it is over; everything still runs. It takes about two minutes."""
+    """The whole story, once it is over; everything still runs. It takes about three minutes."""
     enforced, observed = Server(), Server()
     try:
         for server in (enforced, observed):
