@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import kubernetes_validate
@@ -116,6 +117,16 @@ def test_prometheus_asks_the_services_of_compose():
     for target in targets:
         name, _, port = target.partition(":")
         assert f"127.0.0.1:{port}:{port}" in SERVICES[name]["ports"]
+
+
+def test_grafana_asks_prometheus_and_finds_its_dashboards():
+    provisioning = ROOT / "grafana/provisioning"
+    text = (provisioning / "datasources/prometheus.yml").read_text()
+    [source] = yaml.safe_load(text)["datasources"]
+    url = Template(source["url"]).substitute(SERVICES["grafana"]["environment"])
+    assert url == "http://prometheus:9090"
+    [provider] = yaml.safe_load((provisioning / "dashboards/watchdog.yml").read_text())["providers"]
+    assert ("grafana", "./grafana/dashboards", provider["options"]["path"]) in mounts()
 
 
 # ---- Kubernetes --------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cli.program import PATIENCE, STOP_WITHIN, Server, closed_port, eventually
+from tests.cli.program import STOP_WITHIN, Server, closed_port, eventually
 from tests.packaging.images import Image, built, require_tools
 from watchdog import __version__
 
@@ -79,7 +79,7 @@ def test_it_becomes_healthy_watches_and_stops_when_told(image, tmp_path, server)
     variables = {
         **server.variables,
         "WATCHDOG_HTTP__LISTEN": f"127.0.0.1:{closed_port()}",
-        "WATCHDOG_POLL_INTERVAL": "1s",
+        "WATCHDOG_POLL_INTERVAL": "2s",
     }
     check = image.config["Healthcheck"]["Test"][1:]
     command = (*image.config["Entrypoint"], *image.config["Cmd"])
@@ -93,7 +93,8 @@ def test_it_becomes_healthy_watches_and_stops_when_told(image, tmp_path, server)
 
     assert not healthy()
     with image.started(data, *command, **variables) as process:
-        eventually(lambda: process.poll() is not None or healthy(), PATIENCE)
+        eventually(lambda: process.poll() is not None or healthy())
+        assert process.poll() is None, "it ended"
         assert eventually(orphaned)
         process.send_signal(signal.SIGTERM)
         assert process.wait(STOP_WITHIN) == 0
