@@ -66,7 +66,8 @@ def require_tools() -> None:
 def run(*command: str | Path) -> str:
     """Run to the end, with mounts of its own; its standard output."""
     done = subprocess.run(
-        ["unshare", "-m", *command],
+        # A namespace of processes, too: whatever it started ends with it.
+        ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", *command],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
