@@ -7,7 +7,7 @@ TESTS  ?= tests
 LOCKS  := requirements/run.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check lock picture wheel clean
+.PHONY: help setup demo test test-slow soak check lock picture dashboards dashboard-pictures wheel clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,12 @@ lock: $(STAMP)  ## compile requirements/*.txt anew from pyproject.toml
 
 picture: $(STAMP)  ## draw docs/demo.svg anew
 	$(PY) docs/make_demo_picture.py
+
+dashboards: $(STAMP)  ## write grafana/dashboards/*.json anew
+	$(PY) -m grafana.build
+
+dashboard-pictures: $(STAMP)  ## draw docs/dashboard-*.png anew (over three minutes; needs prometheus)
+	$(PY) -m docs.make_dashboard_pictures
 
 wheel: $(STAMP)  ## build the wheel into dist/
 	$(PY) -m build --wheel --no-isolation --outdir dist .

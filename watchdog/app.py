@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from functools import partial
 from pathlib import Path
 
@@ -185,7 +185,8 @@ class Daemon:
             self.metrics.set_mode(config.name, config.safeguards.mode)
         verified = [t.last_verified for t in tariffs.values() if t.last_verified]
         if verified:
-            self.metrics.set_price_verified(datetime.combine(min(verified), time(), UTC))
+            stale = [t.stale_on for t in tariffs.values() if t.stale_on]
+            self.metrics.set_prices(_midnight(min(verified)), _midnight(min(stale)))
         self.on_report: Callable[[TickReport], None] = lambda _: None
         self._last_turn = clock.monotonic()
         self._running: set[asyncio.Task[None]] = set()
@@ -343,6 +344,10 @@ async def served(daemon: Daemon, listen: ListenAddress | None) -> AsyncIterator[
     async with serve(app, listen.host, listen.port) as port:
         host = f"[{listen.host}]" if ":" in listen.host else listen.host
         yield f"http://{host}:{port}"
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

@@ -234,11 +234,13 @@ def test_mode_and_price_age_are_told_once_known():
     metrics = make()
     assert not {"mode_info", "price_verified_timestamp_seconds"} & names(metrics)
     metrics.set_mode("prod", "observe")
-    metrics.set_price_verified(datetime(2026, 9, 1, tzinfo=UTC))
+    metrics.set_prices(datetime(2026, 9, 1, tzinfo=UTC), datetime(2026, 11, 30, tzinfo=UTC))
     assert value(metrics, "mode_info", project="prod", mode="observe") == 1
     assert value(metrics, "price_verified_timestamp_seconds") == 1788220800
-    metrics.set_price_verified(None)
-    assert "price_verified_timestamp_seconds" not in names(metrics)
+    assert value(metrics, "price_stale_timestamp_seconds") == 1788220800 + 90 * 86400
+    metrics.set_prices(None, None)
+    told = {"price_verified_timestamp_seconds", "price_stale_timestamp_seconds"}
+    assert not told & set(names(metrics))
 
 
 def test_an_unpriced_tariff_has_no_spend_rather_than_zero():
@@ -386,7 +388,7 @@ def test_the_format_follows_the_accept_header(accept, content_type):
 def test_everything_in_the_catalogue_is_exported_and_nothing_else():
     metrics = make()
     metrics.set_mode("prod", "observe")
-    metrics.set_price_verified(at(0))
+    metrics.set_prices(at(0), at(0))
     metrics.on_request("prod", "ListRooms", "ok", 0.1)
     deleted = AuditEntry(at(0), "prod", AuditKind.OUTCOME, policy="p", outcome=Outcome.DELETED)
     metrics.on_report(

@@ -1,7 +1,7 @@
 """The price book: what is in it, how yours overrides it, and how a broken one is refused."""
 
 import re
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -85,6 +85,12 @@ def test_an_entry_of_yours_replaces_the_built_in_one_and_no_other(tmp_path: Path
     assert mine.find(AGENT_SESSION, "scale", TODAY) == built_in.find(AGENT_SESSION, "scale", TODAY)
     assert len(mine.meters) == len(built_in.meters)
     assert mine.book_version == f"{built_in.book_version}+mine"
+
+
+def test_when_prices_are_stale_stands_in_the_book(tmp_path: Path):
+    told = ENVELOPE + "stale_after_days = 30\n" + ENTRY
+    assert load_book(book_at(tmp_path, told)).stale_after == timedelta(days=30)
+    assert load_book(book_at(tmp_path, ENVELOPE + ENTRY)).stale_after == load_book().stale_after
 
 
 def test_prices_can_follow_each_other(tmp_path: Path):

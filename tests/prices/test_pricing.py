@@ -175,6 +175,7 @@ def test_a_tariff_says_which_book_it_is_from():
     cloud = tariff("cloud-hosted")
     assert (cloud.book_version, cloud.book_hash) == (BOOK.book_version, BOOK.content_hash)
     assert cloud.last_verified == date(2026, 9, 30)
+    assert cloud.stale_on == date(2026, 12, 29)
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,8 @@ class PriceBook:
     currency: str
     meters: tuple[Meter, ...]
     content_hash: str
+    stale_after: timedelta = timedelta(days=90)
+    """How long after its verification a price counts as stale."""
 
     def find(self, meter: str, plan: str, on: date) -> Meter | None:
         """The entry that is valid on that day, or None: the meter is unpriced then."""
@@ -134,6 +136,8 @@ class Tariff:
     book_hash: str
     last_verified: date | None = field(default=None)
     """The oldest verification among its prices; None where it has none."""
+    stale_on: date | None = field(default=None)
+    """The day from which that price counts as stale."""
 
     def rates(self, role: Role) -> Rates:
         """What a participant in this role runs."""
@@ -148,6 +152,7 @@ def resolve_tariff(book: PriceBook, profile: Profile, plan: str, on: date) -> Ta
     )
     avatar = _rates(book, profile.avatar_meters, (), plan=plan, on=on, unpriced=unpriced)
     used = (*agent.certain, *agent.possible, *avatar.certain, *avatar.possible)
+    verified = min((m.last_verified for m in used), default=None)
     return Tariff(
         profile=profile.name,
         plan=plan,
@@ -156,7 +161,8 @@ def resolve_tariff(book: PriceBook, profile: Profile, plan: str, on: date) -> Ta
         unpriced=tuple(dict.fromkeys(unpriced)),
         book_version=book.book_version,
         book_hash=book.content_hash,
-        last_verified=min((m.last_verified for m in used), default=None),
+        last_verified=verified,
+        stale_on=None if verified is None else verified + book.stale_after,
     )
 
 

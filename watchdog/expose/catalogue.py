@@ -246,6 +246,12 @@ SPECS: tuple[MetricSpec, ...] = (
         "When the least recently verified price in use was last verified, Unix time.",
     ),
     MetricSpec(
+        "price_stale_timestamp_seconds",
+        "gauge",
+        (),
+        "When the least recently verified price in use counts as stale, Unix time.",
+    ),
+    MetricSpec(
         "mode_info",
         "gauge",
         ("project", "mode"),

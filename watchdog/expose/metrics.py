@@ -112,9 +112,13 @@ class Metrics:
         """Say in which mode a project is watched."""
         self._latest.modes[_project(project)] = mode
 
-    def set_price_verified(self, at: datetime | None) -> None:
-        """Say when the least recently verified price in use was verified; None: no price is in use."""
-        self._latest.price_verified_at = at
+    def set_prices(self, verified_at: datetime | None, stale_at: datetime | None) -> None:
+        """Say when the least recently verified price in use was, and when it counts as stale.
+
+        None: no price is in use.
+        """
+        self._latest.price_verified_at = verified_at
+        self._latest.price_stale_at = stale_at
 
     def project_removed(self, project: str) -> None:
         """Forget a project that is no longer configured."""
@@ -240,6 +244,7 @@ class _LatestReports(Collector):
     def __init__(self, room_names: RoomNames, unpriced: Unpriced, version: str) -> None:
         self.modes: dict[str, str] = {}
         self.price_verified_at: datetime | None = None
+        self.price_stale_at: datetime | None = None
         self._room_names = room_names
         self._unpriced = unpriced
         self._version = version
@@ -259,6 +264,8 @@ class _LatestReports(Collector):
         families.add("build_info", 1, self._version)
         if self.price_verified_at is not None:
             families.add("price_verified_timestamp_seconds", self.price_verified_at.timestamp())
+        if self.price_stale_at is not None:
+            families.add("price_stale_timestamp_seconds", self.price_stale_at.timestamp())
         for project, mode in self.modes.items():
             families.add("mode_info", 1, project, mode)
         for project, state in self._projects.items():

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
@@ -82,7 +82,11 @@ class _Envelope(_Strict):
     schema_version: Literal[1]
     book_version: str = Field(min_length=1)
     currency: Literal["USD"]
+    stale_after_days: int | None = Field(default=None, ge=1, le=3650)
     prices: list[_Entry]
+
+
+_STALE_AFTER_DAYS = 90
 
 
 def load_book(path: Path | None = None) -> PriceBook:
@@ -93,13 +97,14 @@ def load_book(path: Path | None = None) -> PriceBook:
     """
     text = resources.files("watchdog.prices").joinpath("book.toml").read_text("utf-8")
     book = _checked(parse_toml(text, _BUILT_IN), _BUILT_IN)
-    entries, version = book.prices, book.book_version
+    entries, version, stale = book.prices, book.book_version, book.stale_after_days
     if path is not None:
         own = _checked(read_toml(path, "price book"), str(path))
         _refuse_unused(own.prices, {entry.meter for entry in entries}, str(path))
         replaced = {(entry.meter, entry.plan) for entry in own.prices}
         entries = [e for e in entries if (e.meter, e.plan) not in replaced] + own.prices
         version = f"{version}+{own.book_version}"
+        stale = own.stale_after_days or stale
     entries = sorted(entries, key=lambda e: (e.meter, e.plan, e.effective_from))
     return PriceBook(
         schema_version=book.schema_version,
@@ -107,6 +112,7 @@ def load_book(path: Path | None = None) -> PriceBook:
         currency=book.currency,
         meters=tuple(Meter(**entry.model_dump()) for entry in entries),
         content_hash=_hash(entries),
+        stale_after=timedelta(days=stale or _STALE_AFTER_DAYS),
     )
 
 
