@@ -1,11 +1,11 @@
 """Fixtures that every kind of test shares, and the count of what ran against a real server."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.needs import lacking
 from tests.realserver import HOW_TO_GET_ONE, RealServer, find_server, running_server
 from watchdog.simulator.clock import VirtualClock
 
@@ -14,9 +14,7 @@ def server_binary() -> Path:
     """A livekit-server to start; without one a test is skipped, and fails in CI."""
     binary = find_server()
     if binary is None:
-        if os.environ.get("CI", "").lower() in ("1", "true"):
-            pytest.fail(HOW_TO_GET_ONE, pytrace=False)
-        pytest.skip(HOW_TO_GET_ONE)
+        lacking(HOW_TO_GET_ONE)
     return binary
 
 

@@ -1,48 +1,19 @@
 """Real Prometheus and Alertmanager processes for tests, on loopback and on ports of their own."""
 
-import json
-import os
-import shutil
 import subprocess
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import pytest
 import yaml
 
+from tests.cli.program import eventually, get
+from tests.needs import tool
 from tests.realserver import free_port, kill_group
-
-PATIENCE = 60.0
-"""Seconds anything may take before a test gives up: against hanging only."""
-
-PACKAGES = {
-    "prometheus": "prometheus",
-    "promtool": "prometheus",
-    "alertmanager": "prometheus-alertmanager",
-    "amtool": "prometheus-alertmanager",
-}
-"""The programs, and the Debian package that has each."""
-
-T = TypeVar("T")
-
-
-def tool(name: str) -> Path:
-    """One of `PACKAGES` to start; without it a test is skipped, and fails in CI."""
-    # Debian calls Alertmanager's binary prometheus-alertmanager.
-    found = shutil.which(name) or shutil.which(f"prometheus-{name}")
-    if found is None:
-        cure = f"{name} is missing: apt-get install {PACKAGES[name]}"
-        if os.environ.get("CI", "").lower() in ("1", "true"):
-            pytest.fail(cure, pytrace=False)
-        pytest.skip(cure)
-    return Path(found)
 
 
 @dataclass(frozen=True)
@@ -154,7 +125,7 @@ def _running(name: str, arguments: Sequence[str], directory: Path, ready: str) -
 
         def is_ready() -> bool:
             assert process.poll() is None, f"{name} ended:\n{log.read_text()[-3000:]}"
-            return _answers(ready)
+            return get(ready).status == 200
 
         eventually(is_ready)
         yield
@@ -162,30 +133,7 @@ def _running(name: str, arguments: Sequence[str], directory: Path, ready: str) -
         kill_group(process)
 
 
-def eventually(look: Callable[[], T], within: float = PATIENCE) -> T:
-    """What `look` gives once that is something."""
-    give_up = time.monotonic() + within
-    while not (found := look()):
-        assert time.monotonic() < give_up, f"still {found!r} after {within:g} s"
-        time.sleep(0.1)
-    return found
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-def _answers(url: str) -> bool:
-    try:
-        with _opener().open(url, timeout=PATIENCE) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
 def _get(url: str, parameters: Mapping[str, str]) -> Any:
-    try:
-        with _opener().open(f"{url}?{urllib.parse.urlencode(parameters)}") as answer:
-            return json.load(answer)
-    except urllib.error.HTTPError as error:
-        raise AssertionError(f"{url}: {error.read().decode()}") from None
+    answer = get(f"{url}?{urllib.parse.urlencode(parameters)}")
+    assert answer.status == 200, f"{url}: {answer.text}"
+    return answer.json

@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from tests.alerts.files import ALERTMANAGER, ALERTS, ALWAYS_FIRES, hurried_alertmanager, rules_of
-from tests.monitoring import eventually, running_alertmanager, tool
+from tests.cli.program import eventually
+from tests.monitoring import running_alertmanager
+from tests.needs import tool
 
 NAMES = [rule.name for rule in rules_of(ALERTS)]
 

@@ -16,7 +16,7 @@ from tests.alerts.files import (
     hurried_rules,
 )
 from tests.alerts.receiver import Receiver, receiving
-from tests.cli.program import Program, Server
+from tests.cli.program import IN_A_HURRY, Program, Server, simulated_server
 from tests.monitoring import running_alertmanager, running_prometheus
 
 DUE = "LiveKitOrphanedRoomsDue"
@@ -38,25 +38,15 @@ ENDINGS = {
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    server = Server()
-    server.start()
-    try:
+    with simulated_server() as server:
         yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture
 def program(tmp_path: Path, server: Server) -> Program:
     """A watchdog in mode observe whose policy waits a second."""
     (tmp_path / "watchdog.toml").write_text(POLICY)
-    return Program(
-        tmp_path,
-        **server.variables,
-        WATCHDOG_POLL_INTERVAL="1s",
-        WATCHDOG_DETECTION__REQUESTS_PER_MINUTE="6000",
-        WATCHDOG_HTTP__LISTEN="127.0.0.1:0",
-    )
+    return Program(tmp_path, **server.variables, **IN_A_HURRY)
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from tests.alerts.files import (
     expression_cases,
     rules_of,
 )
-from tests.monitoring import tool
+from tests.needs import tool
 
 RULES_THAT_ALERT = rules_of(ALERTS)
 SEVERITIES = {"critical", "warning", "info"}

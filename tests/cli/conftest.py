@@ -5,18 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.program import Program, Server
+from tests.cli.program import IN_A_HURRY, Program, Server, simulated_server
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
     """A running simulated server with nobody in it."""
-    server = Server()
-    server.start()
-    try:
+    with simulated_server() as server:
         yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture
@@ -31,7 +27,5 @@ def program(tmp_path: Path, server: Server) -> Program:
     return Program(
         tmp_path,
         **server.variables,
-        WATCHDOG_POLL_INTERVAL="1s",
-        WATCHDOG_DETECTION__REQUESTS_PER_MINUTE="6000",
-        WATCHDOG_HTTP__LISTEN="127.0.0.1:0",
+        **IN_A_HURRY,
     )

@@ -43,6 +43,13 @@ STOP_WITHIN = 10.0
 LONG = 86400
 """A room timeout after which the server closes nothing while a test runs."""
 
+IN_A_HURRY: Mapping[str, str] = {
+    "WATCHDOG_POLL_INTERVAL": "1s",
+    "WATCHDOG_DETECTION__REQUESTS_PER_MINUTE": "6000",
+    "WATCHDOG_HTTP__LISTEN": "127.0.0.1:0",
+}
+"""What has it look each second, and serve on a free port."""
+
 T = TypeVar("T")
 
 
@@ -330,6 +337,17 @@ class Server:
 
     def _wait(self, what: "Future[T]") -> T:
         return what.result(PATIENCE)
+
+
+@contextmanager
+def simulated_server() -> Iterator[Server]:
+    """A running simulated server with nobody in it."""
+    server = Server()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.close()
 
 
 @contextmanager

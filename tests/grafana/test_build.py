@@ -9,69 +9,35 @@ import yaml
 from grafana import build
 from grafana.expressions import grown
 from tests.cli.program import ROOT
-from tests.grafana.boards import LABEL_VALUES, NAMES, board, panel_queries, panels, queries
-from tests.monitoring import tool
-from watchdog.expose.catalogue import SPECS
-
-PARTS = ("_bucket", "_sum", "_count")
-OF_THE_SCRAPE = {"job", "instance"}
-"""Labels that Prometheus adds to every series."""
+from tests.grafana.boards import (
+    LABEL_VALUES,
+    NAMES,
+    board,
+    filled,
+    panel_queries,
+    panels,
+    queries,
+)
+from tests.needs import tool
+from tests.promql import EXPORTED, OF_PROMETHEUS, OF_TARGETS, names_of, problems
 
 WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
-SELECTOR = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\s*\{([^}]*)\}")
-GROUPING = re.compile(r"\b(by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)")
 OUTERMOST = re.compile(r"(?:histogram_quantile\([\d.]+, )?(?:sum|max) by \(([^)]*)\)")
-KEYWORDS = {"or", "and", "unless", "offset", "bool", "by", "without", "on", "ignoring"} | {
-    "group_left",
-    "group_right",
-}
-
-
-def known() -> dict[str, set[str]]:
-    """Every series of the program that a query may name, with its labels."""
-    found: dict[str, set[str]] = {}
-    for spec in SPECS:
-        if spec.type == "histogram":
-            found |= {spec.full_name + part: set(spec.labels) for part in PARTS}
-            found[spec.full_name + "_bucket"] = {*spec.labels, "le"}
-        else:
-            found[spec.full_name] = set(spec.labels)
-    return found
+KNOWN = (
+    EXPORTED
+    | OF_PROMETHEUS
+    | {
+        name: frozenset[str]()
+        for name in ("process_cpu_seconds_total", "process_resident_memory_bytes")
+    }
+)
 
 
 def faults(expression: str) -> list[str]:
     """The metrics and labels in an expression that the program does not export."""
-    series, said = known(), []
     if of_variable := LABEL_VALUES.fullmatch(expression):
         expression = f"sum by ({of_variable['label']}) ({of_variable['selector']})"
-    expression = STRING.sub('""', expression)
-    expression = re.sub(r"\[[^\]]*\]|offset \S+", "", expression)
-    labels: set[str] = set(OF_THE_SCRAPE)
-    names = []
-
-    def without_labels(text: str) -> str:
-        for name, matchers in SELECTOR.findall(text):
-            used = {WORD.match(m.strip())[0] for m in matchers.split(",") if m.strip()}
-            unknown = used - series.get(name, used) - OF_THE_SCRAPE
-            said.extend(f"{name} has no label {label}" for label in sorted(unknown))
-        return SELECTOR.sub(r"\1", text)
-
-    bare = without_labels(expression)
-    grouped = [w for _, inside in GROUPING.findall(bare) for w in WORD.findall(inside)]
-    rest = GROUPING.sub(" ", bare)
-    for found in WORD.finditer(rest):
-        is_function = rest[found.end() :].lstrip().startswith("(")
-        if found[0] in KEYWORDS or is_function:
-            continue
-        names.append(found[0])
-    for name in names:
-        if name in series:
-            labels |= series[name]
-        elif name != "up" and not name.startswith("process_"):
-            said.append(f"there is no metric {name}")
-    said.extend(f"no metric here has the label {label}" for label in grouped if label not in labels)
-    return said
+    return problems(filled(expression, 60), KNOWN)
 
 
 def test_the_committed_files_are_what_the_code_makes(capsys):
@@ -97,19 +63,22 @@ def test_every_expression_names_only_what_is_exported(query):
 @pytest.mark.parametrize(
     ("expression", "said"),
     [
-        ("sum(livekit_watchdog_romos)", "there is no metric livekit_watchdog_romos"),
-        ("rate(livekit_watchdog_ticks[5m])", "there is no metric livekit_watchdog_ticks"),
-        ('livekit_watchdog_rooms{agent="x"}', "livekit_watchdog_rooms has no label agent"),
-        ("sum by (agent) (livekit_watchdog_rooms)", "no metric here has the label agent"),
+        ("sum(livekit_watchdog_romos)", "no metric livekit_watchdog_romos"),
+        ("rate(livekit_watchdog_ticks[5m])", "no metric livekit_watchdog_ticks"),
+        ('livekit_watchdog_rooms{agent="x"}', "livekit_watchdog_rooms has no agent"),
+        (
+            "sum by (agent) (livekit_watchdog_rooms)",
+            "no label agent: sum by (agent) (livekit_watchdog_rooms)",
+        ),
         (
             "label_values(livekit_watchdog_rooms, agent_name)",
-            "no metric here has the label agent_name",
+            "no label agent_name: sum by (agent_name) (livekit_watchdog_rooms)",
         ),
         (
             "sum by (le) (livekit_watchdog_tick_duration_seconds)",
-            "there is no metric livekit_watchdog_tick_duration_seconds",
+            "no metric livekit_watchdog_tick_duration_seconds",
         ),
-        ("node_load1 * 2", "there is no metric node_load1"),
+        ("node_load1 * 2", "no metric node_load1"),
     ],
 )
 def test_what_is_not_exported_is_found(expression, said):
@@ -122,8 +91,8 @@ def test_a_legend_names_only_labels_that_its_series_keep(query):
     if outermost:
         kept = set(WORD.findall(outermost[1])) - {"le"}
     else:
-        named = [known()[name] for name in WORD.findall(query.expression) if name in known()]
-        kept = set().union(OF_THE_SCRAPE, *named)
+        named = [KNOWN[s.metric] for s in names_of(filled(query.expression, 60)).selectors]
+        kept = OF_TARGETS.union(*named)
     assert set(re.findall(r"\{\{(\w+)\}\}", query.legend)) <= kept
 
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.cli.program import eventually
 from tests.grafana.boards import LABEL_VALUES, BoardQuery, filled, queries
 from tests.grafana.world import DELETED, ENFORCED, OBSERVED, Scene, scene
-from tests.monitoring import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(480), pytest.mark.xdist_group("dashboards")]
 
@@ -56,7 +56,7 @@ def summed(label: str, answer: list) -> dict[str, float]:
     }
 
 
-def test_every_query_is_accepted_and_gives_data_or_has_a_reason_for_none(seen):
+def test_every_query_is_accepted_and_gives_data_or_has_a_reason_for_none(seen, record_property):
     empty = set()
     for query in queries():
         if not asked(seen, query):
@@ -65,10 +65,8 @@ def test_every_query_is_accepted_and_gives_data_or_has_a_reason_for_none(seen):
     of_panels = [
         (q.board, q.of) for q in queries() if not q.of.startswith(("variable ", "annotation "))
     ]
-    print(
-        f"\n{len(set(of_panels))} panels with {len(of_panels)} queries exercised, and "
-        f"{len(queries()) - len(of_panels)} of variables and annotations"
-    )
+    record_property("exercised: panels asked of a real Prometheus", len(set(of_panels)))
+    record_property("exercised: queries of dashboards it answered", len(queries()))
 
 
 def test_numbers_are_numbers(seen):

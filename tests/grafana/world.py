@@ -24,6 +24,7 @@ from tests.cli.program import (
     eventually,
     get,
     samples,
+    simulated_server,
 )
 from tests.monitoring import Prometheus, running_prometheus
 from watchdog.simulator.faults import Fault, FaultKind
@@ -81,10 +82,7 @@ class Scene:
 @contextmanager
 def scene(directory: Path) -> Iterator[Scene]:
     """The whole story, once it is over; everything still runs. It takes about three minutes."""
-    enforced, observed = Server(), Server()
-    try:
-        for server in (enforced, observed):
-            server.start()
+    with simulated_server() as enforced, simulated_server() as observed:
         _furnish(enforced, observed)
         (directory / "watchdog.toml").write_text(_settings(enforced, observed))
         with Program(directory).started("run") as daemon:
@@ -100,9 +98,6 @@ def scene(directory: Path) -> Iterator[Scene]:
                 eventually(lambda: prometheus.query(scrapes))
                 _happen(enforced, observed, daemon, url)
                 yield Scene(prometheus, began)
-    finally:
-        for server in (enforced, observed):
-            server.close()
 
 
 def _settings(enforced: Server, observed: Server) -> str:

@@ -1,9 +1,7 @@
 """What it is deployed with: compose.yaml, Prometheus' configuration, Kubernetes and systemd."""
 
 import configparser
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from string import Template
@@ -13,7 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.monitoring import tool
+from tests.needs import tool
 from watchdog import __version__
 
 ROOT = Path(__file__).parents[2]
@@ -204,12 +202,7 @@ def test_only_its_port_is_open_and_only_names_and_livekit_are_reached():
 
 
 def test_systemd_accepts_the_unit(tmp_path):
-    analyze = shutil.which("systemd-analyze")
-    if analyze is None:
-        cure = "systemd-analyze is missing: apt-get install systemd"
-        if os.environ.get("CI", "").lower() in ("1", "true"):
-            pytest.fail(cure, pytrace=False)
-        pytest.skip(cure)
+    analyze = tool("systemd-analyze")
     # It looks for the program, too, which is not installed where the tests run.
     program = tmp_path / "livekit-watchdog"
     program.write_text("#!/bin/sh\n")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cli.program import STOP_WITHIN, Server, closed_port, eventually
+from tests.cli.program import STOP_WITHIN, Server, closed_port, eventually, simulated_server
 from tests.packaging.images import Image, built, require_tools
 from watchdog import __version__
 
@@ -24,10 +24,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    server = Server()
-    server.start()
-    yield server
-    server.close()
+    with simulated_server() as server:
+        yield server
 
 
 def test_it_says_who_it_runs_as_and_what(image):
@@ -42,8 +40,8 @@ def test_it_says_who_it_runs_as_and_what(image):
     assert config["Healthcheck"]["Test"][0] == "CMD", "without a shell"
 
 
-def test_it_adds_no_more_than_it_may(image):
-    print(f"\nthe image adds {image.added_bytes / 1e6:.1f} MB to its base")
+def test_it_adds_no_more_than_it_may(image, record_property):
+    record_property("exercised: MB that the image adds to its base", image.added_bytes // 1_000_000)
     assert 0 < image.added_bytes <= MOST_ADDED
 
 

@@ -186,7 +186,7 @@ def test_what_a_meter_bills_while_idle_decides_which_estimate_it_enters(
     bills_when_idle: bool | None, certain: tuple[str, ...], possible: tuple[str, ...]
 ):
     meters = tuple(meter(meter=name, bills_when_idle=bills_when_idle) for name in "ab")
-    book = PriceBook(1, "v", "USD", meters, "h")
+    book = PriceBook(1, "v", "USD", meters, "h", timedelta(days=90))
     rates = resolve_tariff(book, Profile("p", ("a",), ("b",)), "ship", TODAY).agent
     assert tuple(m.meter for m in rates.certain) == certain
     assert tuple(m.meter for m in rates.possible) == possible

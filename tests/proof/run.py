@@ -505,7 +505,7 @@ async def prove_attended(seed: int, fault: Fault, ticks: int = 40) -> Tally:
 def _prove_many(arguments: tuple[int, int]) -> Tally:
     first, ticks = arguments
 
-    # Next to nothing of this is in a cycle, and all of it was looked through again and again.
+    # The collector would go through all that was imported again and again.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
 

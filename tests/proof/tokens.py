@@ -1,7 +1,7 @@
 """Tokens that are signed and checked once for each grant.
 
-The SDK signs one for every request and the simulator checks it. That took a fifth of the proof's time, and
-is tested elsewhere: here only what is asked for and answered matters.
+The SDK signs one for every request and the simulator checks it. That is tested elsewhere and would take
+much of the proof's time: here only what is asked for and answered matters.
 """
 
 from functools import cache

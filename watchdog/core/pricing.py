@@ -64,7 +64,7 @@ class PriceBook:
     currency: str
     meters: tuple[Meter, ...]
     content_hash: str
-    stale_after: timedelta = timedelta(days=90)
+    stale_after: timedelta
     """How long after its verification a price counts as stale."""
 
     def find(self, meter: str, plan: str, on: date) -> Meter | None:

@@ -86,9 +86,6 @@ class _Envelope(_Strict):
     prices: list[_Entry]
 
 
-_STALE_AFTER_DAYS = 90
-
-
 def load_book(path: Path | None = None) -> PriceBook:
     """The built-in book, with the entries of the book at `path` in place of its own.
 
@@ -97,14 +94,15 @@ def load_book(path: Path | None = None) -> PriceBook:
     """
     text = resources.files("watchdog.prices").joinpath("book.toml").read_text("utf-8")
     book = _checked(parse_toml(text, _BUILT_IN), _BUILT_IN)
-    entries, version, stale = book.prices, book.book_version, book.stale_after_days
+    entries, version, stale_days = book.prices, book.book_version, book.stale_after_days
     if path is not None:
         own = _checked(read_toml(path, "price book"), str(path))
         _refuse_unused(own.prices, {entry.meter for entry in entries}, str(path))
         replaced = {(entry.meter, entry.plan) for entry in own.prices}
         entries = [e for e in entries if (e.meter, e.plan) not in replaced] + own.prices
         version = f"{version}+{own.book_version}"
-        stale = own.stale_after_days or stale
+        stale_days = own.stale_after_days or stale_days
+    assert stale_days is not None, "the built-in book says it"
     entries = sorted(entries, key=lambda e: (e.meter, e.plan, e.effective_from))
     return PriceBook(
         schema_version=book.schema_version,
@@ -112,7 +110,7 @@ def load_book(path: Path | None = None) -> PriceBook:
         currency=book.currency,
         meters=tuple(Meter(**entry.model_dump()) for entry in entries),
         content_hash=_hash(entries),
-        stale_after=timedelta(days=stale or _STALE_AFTER_DAYS),
+        stale_after=timedelta(days=stale_days),
     )
 
 

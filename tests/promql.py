@@ -1,8 +1,12 @@
-"""As much of PromQL as it takes to tell which series, labels and label values an expression names."""
+"""Whether the series, labels and label values that a PromQL expression names are exported."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+
+from watchdog.core.deletion import Mode, Outcome
+from watchdog.core.gates import GATES
+from watchdog.expose.catalogue import SPECS, MetricSpec
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<string>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')
@@ -69,9 +73,48 @@ def _matchers(walk: Iterator[tuple[int, Token]]) -> dict[str, tuple[str, ...]]:
     return matchers
 
 
-_QUERY = re.compile(r'query\s*\(?(?:\s*printf\s*)?\s*"([^"]*)"')
+# ---- what is exported --------------------------------------------------------------------------------
+
+OF_PROMETHEUS = {"up": frozenset[str]()}
+OF_TARGETS = frozenset({"job", "instance"})
+"""The labels that Prometheus gives to every series it scrapes."""
+
+VALUES: Mapping[str, frozenset[str]] = {
+    "gate": frozenset(gate.name for gate in GATES),
+    "mode": frozenset(Mode),
+    "outcome": frozenset(Outcome),
+}
+"""The labels whose values are a known set."""
 
 
-def queries_in(template: str) -> list[str]:
-    """The expressions that an annotation's template asks for itself."""
-    return [found.replace("%q", '""') for found in _QUERY.findall(template)]
+def series(spec: MetricSpec) -> dict[str, frozenset[str]]:
+    """The series of one metric, each with its labels."""
+    labels = frozenset(spec.labels)
+    if spec.type != "histogram":
+        return {spec.full_name: labels}
+    name = spec.full_name
+    return {f"{name}_bucket": labels | {"le"}, f"{name}_sum": labels, f"{name}_count": labels}
+
+
+EXPORTED = {name: labels for spec in SPECS for name, labels in series(spec).items()}
+
+
+def problems(expression: str, known: Mapping[str, frozenset[str]]) -> list[str]:
+    """What this expression names and nobody exports."""
+    names = names_of(expression)
+    found = [problem for s in names.selectors for problem in _of_selector(s, known)]
+    if all(s.metric in known for s in names.selectors):
+        labels = OF_TARGETS.union(*(known[s.metric] for s in names.selectors))
+        found += [f"no label {label}: {expression}" for label in names.grouped - labels]
+    return found
+
+
+def _of_selector(selector: Selector, known: Mapping[str, frozenset[str]]) -> list[str]:
+    if selector.metric not in known:
+        return [f"no metric {selector.metric}"]
+    allowed = known[selector.metric] | OF_TARGETS
+    found = [f"{selector.metric} has no {label}" for label in selector.matchers.keys() - allowed]
+    for label, values in selector.matchers.items():
+        if label in VALUES:
+            found += [f"{label} is never {value}" for value in set(values) - VALUES[label]]
+    return found
