@@ -193,7 +193,7 @@ class Daemon:
 
     def _watch(self, settings: ProjectSettings, stores: Stores) -> Watched:
         name = settings.name
-        bucket = TokenBucket(self.settings.detection.requests_per_minute)
+        bucket = TokenBucket.for_polls(self.settings.detection.requests_per_minute, self.poll)
 
         def observe(method: str, code: str, _: Purpose, seconds: float) -> None:
             self.metrics.on_request(name, method, code, seconds)

@@ -15,6 +15,18 @@ def test_a_bucket_holds_its_burst_and_refills_by_the_minute():
     assert bucket.available(1000) == 40
 
 
+def test_all_of_a_raised_budget_can_be_used_at_any_poll_interval():
+    assert TokenBucket.for_polls(100, 15).burst == 40
+    for per_minute, poll in ((100, 60), (6000, 1), (6000, 15)):
+        bucket = TokenBucket.for_polls(per_minute, poll)
+        asked = 0.0
+        for turn in range(10):
+            now = bucket.available(turn * poll)
+            bucket.take(turn * poll, int(now))
+            asked += int(now)
+        assert asked >= 9 * poll * per_minute / 60
+
+
 def test_an_overdraft_is_paid_back_before_anything_else_is_asked():
     bucket = TokenBucket(per_minute=60, burst=2)
     bucket.take(0, 5)

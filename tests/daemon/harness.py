@@ -128,7 +128,7 @@ class Lab:
 
     def start(self) -> Project:
         """A watchdog that remembers only what the database does."""
-        bucket = TokenBucket(self.per_minute)
+        bucket = TokenBucket.for_polls(self.per_minute, self.poll)
         clock = SteadyClock(self.clock)
         gateway = LiveKitGateway(
             SimulatorApi(self.simulator, KEY, SECRET),

@@ -12,14 +12,16 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from tests.expose.builders import NASTY, at, closed, failed, opened, orphan, report, usd
-from watchdog.core.deletion import AuditEntry, AuditKind, Outcome
+from watchdog.core.deletion import BY_POLICY, AuditEntry, AuditKind, Outcome
 from watchdog.core.errors import CODES
+from watchdog.core.gates import GATES
 from watchdog.core.hooks import Taken
 from watchdog.core.model import CloseReason, CountMeaning, TickResult, VerdictState
 from watchdog.core.report import Change, ChangeKind
+from watchdog.core.suspects import SuspectReason
 from watchdog.expose.catalogue import PREFIX, SPECS
 from watchdog.expose.labels import RoomNames
-from watchdog.expose.metrics import Metrics, metrics_markdown
+from watchdog.expose.metrics import METHODS, Metrics, metrics_markdown
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 SUFFIXES = ("_bucket", "_sum", "_count")
@@ -289,6 +291,51 @@ def test_t45_five_thousand_orphans_over_sixty_names_make_few_series():
     rooms = {d["room"] for d in labels_of(metrics, "orphaned_room_age_seconds")}
     assert rooms == {f"room-{i}" for i in range(4980, 5000)}
     assert not any("RM_" in str(key) for key in samples(metrics))
+
+
+@pytest.mark.trap("T45")
+@pytest.mark.parametrize("accept", ["", OPENMETRICS])
+def test_t45_a_scrape_stays_within_two_thousand_series_when_everything_has_happened(accept):
+    metrics = make()
+    metrics.set_mode("prod", "enforce")
+    metrics.set_prices(at(0), at(0))
+    agents = [f"agent-{i}" for i in range(50)]
+    policies = [f"policy-{i}" for i in range(10)]
+    for method in (*METHODS, "SomethingNew"):
+        for code in CODES:
+            metrics.on_request("prod", method, code, 0.02)
+    for result in Taken:
+        metrics.on_webhook("prod", result)
+    views = tuple(
+        orphan(i, room=f"room-{i}", agent=agents[i % 50], age=float(i), policy=policies[i % 10])
+        for i in range(5000)
+    )
+    settled = tuple(
+        AuditEntry(at(0), "prod", AuditKind.OUTCOME, policy=policy, outcome=outcome, actor=actor)
+        for policy in policies
+        for outcome in Outcome
+        for actor in (BY_POLICY, "operator")
+    )
+    for result in TickResult:
+        metrics.on_report(failed(1, result=result))
+    metrics.on_report(
+        full_report(
+            orphans=views,
+            orphaned_agents=dict.fromkeys(agents, 100),
+            due=dict.fromkeys(policies, 500),
+            spend=dict.fromkeys(agents, usd("1", "2", "3")),
+            burn=dict.fromkeys(agents, usd("1", "2")),
+            changes=tuple(
+                closed(i, lasted=60, reason=reason) for i, reason in enumerate(CloseReason)
+            ),
+            outcomes=settled,
+            gates={gate.name: True for gate in GATES},
+            suspect_counts={reason.value: 1 for reason in SuspectReason},
+            troubled={outcome.value: 1 for outcome in Outcome},
+        )
+    )
+    assert len({name for name, _ in samples(metrics, accept)}) > 40
+    assert len(samples(metrics, accept)) <= 2000
 
 
 def test_rooms_that_read_the_same_when_masked_stay_apart():

@@ -25,6 +25,10 @@ FLOORS: Mapping[Purpose, float] = {Purpose.FALLEN: 0.2, Purpose.AGAIN: 0.1, Purp
 """Shares of every allowance that stay reserved, so that a pile of one kind starves no other."""
 
 
+BURST = 40.0
+"""Requests that may be made at once after a quiet time."""
+
+
 @dataclass(slots=True)
 class TokenBucket:
     """`per_minute` requests a minute with room for a burst of `burst`.
@@ -34,12 +38,21 @@ class TokenBucket:
     """
 
     per_minute: float
-    burst: float = 40.0
+    burst: float = BURST
     _tokens: float = field(init=False)
     _at: float | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._tokens = self.burst
+
+    @classmethod
+    def for_polls(cls, per_minute: float, poll: float) -> "TokenBucket":
+        """The bucket of a project that is polled every `poll` seconds.
+
+        It holds at least what a poll refills: nearly all requests are made right after a poll, and of a
+        smaller bucket the budget that an operator raised would run over unused.
+        """
+        return cls(per_minute, max(BURST, per_minute * poll / 60))
 
     def available(self, at: float) -> float:
         """Tokens in the bucket at `at`; negative while an overdraft is being paid back."""
