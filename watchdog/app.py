@@ -25,7 +25,7 @@ from watchdog.core.budget import Purpose, TokenBucket
 from watchdog.core.clock import Clock
 from watchdog.core.deletion import AuditEntry, AuditMemory, Control
 from watchdog.core.hooks import RoomEvent, Taken
-from watchdog.core.pricing import Tariff
+from watchdog.core.profiles import Tariff
 from watchdog.core.records import ProjectMemory
 from watchdog.core.report import TickReport
 from watchdog.core.steady import SteadyClock

@@ -8,7 +8,7 @@ from watchdog.core.classify import DetectionRules
 from watchdog.core.clock import Clock
 from watchdog.core.gates import ALWAYS, Safeguards
 from watchdog.core.policy import Action, Match, Policy, built_in_policies, ordered
-from watchdog.core.pricing import PROFILES, Tariff, default_profile, resolve_tariff
+from watchdog.core.profiles import PROFILES, Tariff, default_profile, resolve_tariff
 from watchdog.core.suspects import SuspectRules
 from watchdog.prices.book import load_book
 from watchdog.rooms.address import is_cloud

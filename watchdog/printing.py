@@ -15,7 +15,7 @@ from watchdog.core.deletion import Mode
 from watchdog.core.errors import RoomServiceError
 from watchdog.core.gates import Word
 from watchdog.core.model import Episode, TickResult, VerdictState
-from watchdog.core.pricing import Tariff
+from watchdog.core.profiles import Tariff
 from watchdog.core.records import TickRecord
 from watchdog.core.report import Backlog, TickReport
 from watchdog.expose.formats import (

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from watchdog.configured import policies_of, tariff_of
 from watchdog.core.model import Episode
-from watchdog.core.pricing import Tariff
+from watchdog.core.profiles import Tariff
 from watchdog.core.records import TickRecord
 from watchdog.core.report import Backlog
 from watchdog.reporting.steering import Steering

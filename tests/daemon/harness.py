@@ -15,7 +15,7 @@ from watchdog.core.gates import Safeguards
 from watchdog.core.hooks import RoomEvent, Taken
 from watchdog.core.model import Episode, VerdictState
 from watchdog.core.policy import built_in_policies, ordered
-from watchdog.core.pricing import PROFILES, resolve_tariff
+from watchdog.core.profiles import PROFILES, resolve_tariff
 from watchdog.core.report import OrphanView, TickReport
 from watchdog.core.steady import SteadyClock
 from watchdog.daemon.enforce import Powers

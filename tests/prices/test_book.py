@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from watchdog.core.errors import ConfigurationError
-from watchdog.core.pricing import AGENT_SESSION, PROFILES, WEBRTC_PARTICIPANT
+from watchdog.core.profiles import AGENT_SESSION, PROFILES, WEBRTC_PARTICIPANT
 from watchdog.prices.book import load_book
 
 TODAY = date(2026, 10, 1)

@@ -7,24 +7,25 @@ from decimal import Decimal
 import pytest
 
 from watchdog.core.model import AgentSpan, Bounds, CloseReason, Episode, Role
+from watchdog.core.pricebook import Meter, PriceBook
 from watchdog.core.pricing import (
-    AGENT_SESSION,
-    PROFILES,
-    WEBRTC_PARTICIPANT,
-    Meter,
-    PriceBook,
-    Profile,
-    Rates,
-    Tariff,
     billed,
     billed_seconds,
     burn_per_hour,
-    default_profile,
     episode_spend,
-    resolve_tariff,
     seconds,
     slice_cost,
     span_cost,
+)
+from watchdog.core.profiles import (
+    AGENT_SESSION,
+    PROFILES,
+    WEBRTC_PARTICIPANT,
+    Profile,
+    Rates,
+    Tariff,
+    default_profile,
+    resolve_tariff,
 )
 from watchdog.core.records import Spend
 from watchdog.prices.book import load_book

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchdog.core.model import AgentSpan, Bounds, Role
-from watchdog.core.pricing import Meter, Rates, Tariff, billed_seconds, slice_cost, span_cost
+from watchdog.core.pricebook import Meter
+from watchdog.core.pricing import billed_seconds, slice_cost, span_cost
+from watchdog.core.profiles import Rates, Tariff
 from watchdog.core.records import Spend
 
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)

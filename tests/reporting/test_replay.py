@@ -9,7 +9,8 @@ import pytest
 from tests.expose.builders import at, episode
 from watchdog.core.model import CloseReason, Episode, TickResult
 from watchdog.core.policy import Action, Match, Policy, built_in_policies, ordered
-from watchdog.core.pricing import Meter, Rates, Tariff
+from watchdog.core.pricebook import Meter
+from watchdog.core.profiles import Rates, Tariff
 from watchdog.core.records import Spend, TickRecord
 from watchdog.reporting.replay import Fate, Rules, replay, replay_one, sight_of
 

@@ -4,7 +4,8 @@ from decimal import Decimal
 
 from watchdog.core.model import Episode
 from watchdog.core.policy import RoomFacts
-from watchdog.core.pricing import Tariff, burn_per_hour
+from watchdog.core.pricing import burn_per_hour
+from watchdog.core.profiles import Tariff
 from watchdog.core.records import Spend
 
 

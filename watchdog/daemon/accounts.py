@@ -7,7 +7,8 @@ from decimal import Decimal
 
 from watchdog.core.model import Episode, Role
 from watchdog.core.names import NameLimit
-from watchdog.core.pricing import Tariff, burn_per_hour, episode_spend
+from watchdog.core.pricing import burn_per_hour, episode_spend
+from watchdog.core.profiles import Tariff
 from watchdog.core.records import Spend
 
 

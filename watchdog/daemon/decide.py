@@ -9,7 +9,7 @@ from dataclasses import replace
 from watchdog.core.facts import facts_of
 from watchdog.core.model import Episode
 from watchdog.core.policy import Policy, Ruling, walk
-from watchdog.core.pricing import Tariff
+from watchdog.core.profiles import Tariff
 from watchdog.core.records import Spend
 from watchdog.core.rooms import RoomBook
 

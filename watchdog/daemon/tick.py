@@ -15,7 +15,7 @@ from watchdog.core.gates import Safeguards, holding, project_words
 from watchdog.core.hooks import RoomEvent, Taken
 from watchdog.core.model import Look, RoomListing, TickResult, VerdictState
 from watchdog.core.policy import Action, Policy, Ruling, built_in_policies, ordered
-from watchdog.core.pricing import Tariff
+from watchdog.core.profiles import Tariff
 from watchdog.core.records import TickRecord
 from watchdog.core.report import TickReport
 from watchdog.core.rooms import RoomBook

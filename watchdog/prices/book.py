@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from watchdog.core.errors import ConfigurationError
-from watchdog.core.pricing import UNIT_SECONDS, Meter, PriceBook
+from watchdog.core.pricebook import UNIT_SECONDS, Meter, PriceBook
 from watchdog.settings.files import parse_toml, read_toml
 from watchdog.settings.problems import nearest, problems_of, shown
 

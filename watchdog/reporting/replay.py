@@ -15,7 +15,8 @@ from watchdog.core.arming import ARMING_SECONDS
 from watchdog.core.facts import facts_of
 from watchdog.core.model import CloseReason, Episode
 from watchdog.core.policy import Action, Policy, RoomFacts, Ruling, walk
-from watchdog.core.pricing import Tariff, episode_spend
+from watchdog.core.pricing import episode_spend
+from watchdog.core.profiles import Tariff
 from watchdog.core.records import Spend, TickRecord
 from watchdog.core.roomlists import matching
 

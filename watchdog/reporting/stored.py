@@ -10,7 +10,8 @@ from watchdog.core.gates import Word
 from watchdog.core.model import Episode, Role, RoomSnapshot, Verdict, VerdictState
 from watchdog.core.names import UNNAMED
 from watchdog.core.policy import Policy, Ruling, walk
-from watchdog.core.pricing import Tariff, episode_spend
+from watchdog.core.pricing import episode_spend
+from watchdog.core.profiles import Tariff
 from watchdog.core.records import Spend, TickRecord
 from watchdog.core.report import OrphanView
 from watchdog.reporting.steering import Steering, stored_words

@@ -16,7 +16,7 @@ from pydantic import (
     SecretStr,
 )
 
-from watchdog.core.pricing import PROFILES
+from watchdog.core.profiles import PROFILES
 from watchdog.core.suspects import SUSPECT_IDENTITIES
 from watchdog.settings.durations import format_duration, parse_duration, parse_recordings
 from watchdog.settings.fields import (
