@@ -19,13 +19,13 @@ from watchdog.configured import (
     rules_of,
     safeguards_of,
     suspect_rules_of,
-    tariff_of,
+    tariffs_for,
 )
 from watchdog.core.budget import Purpose, TokenBucket
 from watchdog.core.clock import Clock
 from watchdog.core.deletion import AuditEntry, AuditMemory, Control
 from watchdog.core.hooks import RoomEvent, Taken
-from watchdog.core.profiles import Tariff
+from watchdog.core.profiles import Tariffs
 from watchdog.core.records import ProjectMemory
 from watchdog.core.report import TickReport
 from watchdog.core.steady import SteadyClock
@@ -111,7 +111,7 @@ class Watched:
 
     project: Project
     gateway: LiveKitGateway
-    tariff: Tariff
+    tariffs: Tariffs
     webhooks: WebhookReader
 
 
@@ -176,9 +176,10 @@ class Daemon:
         self.room_names = RoomNames(settings.privacy.room_names)
         self.poll = settings.poll_interval.total_seconds()
         self.watched = [self._watch(p, stores) for p in settings.require_projects()]
-        tariffs = {w.project.config.name: w.tariff for w in self.watched}
-        lacking = {name for name, tariff in tariffs.items() if tariff.unpriced}
-        self.unpriced: Callable[[str, str], bool] = lambda project, _: project in lacking
+        tariffs = {w.project.config.name: w.tariffs for w in self.watched}
+        self.unpriced: Callable[[str, str], bool] = lambda project, agent: tariffs[
+            project
+        ].lacks_price(agent)
         self.metrics = Metrics(CollectorRegistry(), self.room_names, unpriced=self.unpriced)
         for w in self.watched:
             config = w.project.config
@@ -200,11 +201,11 @@ class Daemon:
 
         clock = SteadyClock(self.clock)
         gateway = gateway_of(self.settings, settings, clock, observe, bucket)
-        tariff = tariff_of(self.settings, settings)
+        tariffs = tariffs_for(self.settings, settings)
         config = ProjectConfig(
             name,
             self.poll,
-            tariff,
+            tariffs,
             rules_of(self.settings),
             self.settings.limits.max_drop,
             policies_of(self.settings),
@@ -229,7 +230,7 @@ class Daemon:
         webhooks = WebhookReader(
             settings.api_key.get_secret_value(), settings.api_secret.get_secret_value(), clock
         )
-        return Watched(project, gateway, tariff, webhooks)
+        return Watched(project, gateway, tariffs, webhooks)
 
     async def aclose(self) -> None:
         """Close the connections to the servers."""

@@ -14,7 +14,7 @@ from watchdog.clocks import SystemClock
 from watchdog.core.errors import RoomServiceError, StoreError, WatchdogError
 from watchdog.core.model import TickResult
 from watchdog.core.report import TickReport
-from watchdog.expose.formats import backlog_json, orphan_json
+from watchdog.expose.formats import Unpriced, backlog_json, orphan_json
 from watchdog.expose.labels import RoomNames, printable
 from watchdog.expose.tables import rooms_table
 from watchdog.inquiry import ProbeFinding, RoomFinding, find_room, probe_project, split_target
@@ -98,21 +98,20 @@ def once(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     configure_logging(settings.log.format, "CRITICAL")  # what it has to say is the command's output
     reports, unpriced = _do(_once(settings))
     if as_json:
-        print_json([report_json(report, unpriced[report.project]) for report in reports])
+        print_json([report_json(report, unpriced) for report in reports])
     else:
         for report in reports:
-            show_report(report, lacking=unpriced[report.project])
+            show_report(report, unpriced)
     if any(r.result in (TickResult.FAILED, TickResult.BACKING_OFF) for r in reports):
         raise typer.Exit(1)
 
 
-async def _once(settings: Settings) -> tuple[list[TickReport], dict[str, bool]]:
+async def _once(settings: Settings) -> tuple[list[TickReport], Unpriced]:
     from watchdog.app import opened_daemon
 
     async with opened_daemon(settings, SystemClock(), beside_a_run=True) as daemon:
         reports = await asyncio.gather(*(daemon.tick(w.project) for w in daemon.watched))
-        names = [w.project.config.name for w in daemon.watched]
-        return list(reports), {name: daemon.unpriced(name, "") for name in names}
+        return list(reports), daemon.unpriced
 
 
 @app.command()
@@ -193,9 +192,11 @@ def check_config(
                     {
                         "name": p.name,
                         "url": p.url,
-                        "profile": tariffs[p.name].profile,
-                        "plan": tariffs[p.name].plan,
+                        "profile": tariffs[p.name].default.profile,
+                        "profiles": [t.profile for t in tariffs[p.name]],
+                        "plan": tariffs[p.name].default.plan,
                         "unpriced": list(tariffs[p.name].unpriced),
+                        "unseen": list(tariffs[p.name].unseen),
                         "backlog": backlog_json(backlogs[p.name], room_names)
                         if p.name in backlogs
                         else None,
@@ -311,7 +312,7 @@ async def _find(
 
 
 async def _history(settings: Settings, project: str, room: str) -> History:
-    from watchdog.configured import policies_of, tariff_of
+    from watchdog.configured import policies_of, tariffs_for
     from watchdog.steering import read_steering
     from watchdog.store.database import open_for_reading
     from watchdog.store.episodes import EpisodeStore
@@ -325,8 +326,8 @@ async def _history(settings: Settings, project: str, room: str) -> History:
             steering = await read_steering(database, settings, found)
     except StoreError as error:
         return History(problem=str(error))
-    tariff = tariff_of(settings, found)
-    return History(episodes, ticks.get(project), tariff, policies_of(settings), steering)
+    tariffs = tariffs_for(settings, found)
+    return History(episodes, ticks.get(project), tariffs, policies_of(settings), steering)
 
 
 acting.register(app)

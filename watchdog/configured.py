@@ -1,30 +1,89 @@
 """What the configuration means, in the words of the parts that it configures."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from watchdog.core.budget import TokenBucket
 from watchdog.core.classify import DetectionRules
 from watchdog.core.clock import Clock
+from watchdog.core.errors import ConfigurationError
 from watchdog.core.gates import ALWAYS, Safeguards
 from watchdog.core.policy import Action, Match, Policy, built_in_policies, ordered
-from watchdog.core.profiles import PROFILES, Tariff, default_profile, resolve_tariff
+from watchdog.core.pricebook import PriceBook
+from watchdog.core.profiles import (
+    Assignment,
+    Choices,
+    Tariff,
+    Tariffs,
+    default_hosting,
+    profile_of,
+    resolve_tariff,
+)
 from watchdog.core.suspects import SuspectRules
 from watchdog.prices.book import load_book
 from watchdog.rooms.address import is_cloud
 from watchdog.settings import PolicySettings, Settings
 from watchdog.settings import Project as ProjectSettings
+from watchdog.settings.problems import nearest, shown
+from watchdog.settings.sections import ChoicesSettings
 
 if TYPE_CHECKING:
     from watchdog.rooms.gateway import LiveKitGateway, RequestObserver
 
 
-def tariff_of(settings: Settings, project: ProjectSettings) -> Tariff:
-    """What the agents of a project cost. Raises ConfigurationError for a price book that is wrong."""
-    book = load_book(settings.prices.book)
-    name = settings.prices.profile
-    profile = PROFILES[name] if name else default_profile(url_is_cloud=is_cloud(project.url))
-    return resolve_tariff(book, profile, settings.prices.plan, datetime.now(UTC).date())
+def tariffs_for(settings: Settings, project: ProjectSettings) -> Tariffs:
+    """What the agents of a project cost.
+
+    Raises ConfigurationError for a price book that is wrong, and for a profile that names no meter of it.
+    """
+    prices = settings.prices
+    book = load_book(prices.book)
+    _refuse_unknown_meters(settings, book)
+    on = datetime.now(UTC).date()
+    usual = default_hosting(url_is_cloud=is_cloud(project.url))
+
+    def tariff(own: ChoicesSettings, name: str = "") -> Tariff:
+        hosting = own.profile or prices.profile or usual
+        profile = profile_of(hosting, _choices(own, prices), name)
+        return resolve_tariff(book, profile, prices.plan, on)
+
+    assigned = tuple(
+        Assignment(tariff(profile, profile.name), profile.agents, profile.rooms)
+        for profile in prices.profiles
+    )
+    return Tariffs(tariff(prices), assigned)
+
+
+_CHOICES = ("stt", "llm", "tts", "avatar", "sip", "recording")
+
+
+def _choices(own: ChoicesSettings, general: ChoicesSettings) -> Choices:
+    """What a profile says, and what `[prices]` says where it says nothing."""
+    chosen = {key: getattr(own, key) or getattr(general, key) or "" for key in _CHOICES}
+    nothing = Decimal(0)
+    return Choices(
+        **chosen,
+        vcpu=own.vcpu or general.vcpu or nothing,
+        memory_gb=own.memory_gb or general.memory_gb or nothing,
+    )
+
+
+def _refuse_unknown_meters(settings: Settings, book: PriceBook) -> None:
+    known = {meter.meter for meter in book.meters}
+    tables: list[tuple[str, ChoicesSettings]] = [("prices.", settings.prices)]
+    for number, profile in enumerate(settings.prices.profiles, start=1):
+        tables.append((f"[[prices.profiles]] no. {number}: ", profile))
+    file = f"{settings.config_file}: " if settings.config_file else ""
+    lines = [
+        f"{file}{where}{key}: the price book has no meter {shown(meter)}; the nearest known one is "
+        f"{nearest(meter, known)}"
+        for where, table in tables
+        for key in _CHOICES
+        if (meter := getattr(table, key)) is not None and meter not in known
+    ]
+    if lines:
+        raise ConfigurationError("\n".join(lines))
 
 
 def safeguards_of(settings: Settings, project: ProjectSettings) -> Safeguards:

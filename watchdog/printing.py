@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import typer
@@ -15,15 +16,17 @@ from watchdog.core.deletion import Mode
 from watchdog.core.errors import RoomServiceError
 from watchdog.core.gates import Word
 from watchdog.core.model import Episode, TickResult, VerdictState
-from watchdog.core.profiles import Tariff
+from watchdog.core.profiles import Part, Rates, Tariffs
 from watchdog.core.records import TickRecord
 from watchdog.core.report import Backlog, TickReport
 from watchdog.expose.formats import (
+    Unpriced,
     backlog_json,
     backlog_rooms,
     duration,
     episode_json,
     iso,
+    money_range,
     orphan_json,
     ruling_json,
     spend_json,
@@ -67,12 +70,12 @@ def print_json(what: Any) -> None:
     typer.echo(json.dumps(what, indent=2, ensure_ascii=True))
 
 
-def lacking(tariffs: dict[str, Tariff]) -> Callable[[str, str], bool]:
-    """Tells of which projects spend is unpriced: no tariff here, or one that lacks a price."""
+def lacking(tariffs: dict[str, Tariffs]) -> Callable[[str, str], bool]:
+    """Tells of which agents spend is unpriced: a project without tariffs, or a tariff that lacks a price."""
 
-    def lacks(project: str, _: str) -> bool:
-        tariff = tariffs.get(project)
-        return tariff is None or bool(tariff.unpriced)
+    def lacks(project: str, agent_name: str) -> bool:
+        known = tariffs.get(project)
+        return known is None or known.lacks_price(agent_name)
 
     return lacks
 
@@ -82,7 +85,7 @@ def counts(rooms: dict[str, int]) -> str:
     return ", ".join(f"{rooms.get(state.value, 0)} {state.value}" for state in VerdictState)
 
 
-def show_report(report: TickReport, *, lacking: bool) -> None:
+def show_report(report: TickReport, unpriced: Unpriced) -> None:
     """One pass, for people. A failure goes to standard error."""
     name = printable(report.project)
     if report.result in (TickResult.FAILED, TickResult.BACKING_OFF):
@@ -96,10 +99,10 @@ def show_report(report: TickReport, *, lacking: bool) -> None:
     if report.backlog is not None:
         say(f"  {backlog_line(report.backlog, RoomNames())}")
     if report.orphans:
-        show(rooms_table(report.orphans, unpriced=lambda *_: lacking, narrow=is_narrow()))
+        show(rooms_table(report.orphans, unpriced=unpriced, narrow=is_narrow()))
 
 
-def report_json(report: TickReport, lacking: bool) -> dict[str, Any]:
+def report_json(report: TickReport, unpriced: Unpriced) -> dict[str, Any]:
     """One pass, for programs."""
     return {
         "project": report.project,
@@ -107,7 +110,7 @@ def report_json(report: TickReport, lacking: bool) -> dict[str, Any]:
         "result": report.result.value,
         "error": report.error,
         "rooms": {state.value: n for state, n in report.rooms.items()},
-        "orphans": [orphan_json(v, unpriced=lambda *_: lacking) for v in report.orphans],
+        "orphans": [orphan_json(v, unpriced=unpriced) for v in report.orphans],
         "backlog": backlog_json(report.backlog) if report.backlog else None,
         "requests": dict(report.requests),
         "rows_written": report.rows_written,
@@ -143,9 +146,26 @@ def tick_json(tick: TickRecord) -> dict[str, Any]:
     }
 
 
+def tariff_lines(tariffs: Tariffs) -> Iterator[str]:
+    """What agents are reckoned to cost, profile by profile."""
+    for tariff in tariffs:
+        rates = tariff.parts.get(Part.AGENT, Rates())
+        low = sum((r.hourly for r in rates.certain), Decimal(0))
+        high = low + sum((r.hourly for r in rates.possible), Decimal(0))
+        cost = f"an idle agent {money_range(low, high)} an hour"
+        if rates.unpriced and not low and not high:
+            cost = "an idle agent unpriced"
+        for why, meters in (
+            ("unpriced", tariff.unpriced),
+            ("not seen from outside", tariff.unseen),
+        ):
+            cost += f"; {why}: {', '.join(meters)}" if meters else ""
+        yield f"  prices       profile {tariff.profile}, plan {tariff.plan}: {cost}"
+
+
 def show_config(
     settings: Settings,
-    tariffs: dict[str, Tariff],
+    tariffs: dict[str, Tariffs],
     probed: dict[str, ProbeFinding | RoomServiceError],
     backlogs: dict[str, Backlog],
 ) -> None:
@@ -154,13 +174,12 @@ def show_config(
     say(f"poll           every {duration(settings.poll_interval.total_seconds())}")
     say(f"http           {settings.http.listen or 'off'}")
     for project in settings.projects:
-        tariff = tariffs[project.name]
-        without = f"; unpriced: {', '.join(tariff.unpriced)}" if tariff.unpriced else ""
         say(f"project        {project.name} at {printable(project.url)}")
         say(f"  mode         {_MODES[settings.mode_of(project)]}")
         if (backlog := backlogs.get(project.name)) is not None:
             say(f"  {backlog_line(backlog, RoomNames(settings.privacy.room_names))}")
-        say(f"  prices       profile {tariff.profile}, plan {tariff.plan}{without}")
+        for line in tariff_lines(tariffs[project.name]):
+            say(line)
         found = probed.get(project.name)
         if isinstance(found, RoomServiceError):
             say(f"  probe        FAILED: {printable(str(found))}")

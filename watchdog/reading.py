@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from watchdog.configured import policies_of, tariff_of
+from watchdog.configured import policies_of, tariffs_for
 from watchdog.core.model import Episode
-from watchdog.core.profiles import Tariff
+from watchdog.core.profiles import Tariffs
 from watchdog.core.records import TickRecord
 from watchdog.core.report import Backlog
 from watchdog.reporting.steering import Steering
@@ -25,9 +25,9 @@ class Stored:
     steering: dict[str, Steering]
 
 
-def tariffs_of(settings: Settings) -> dict[str, Tariff]:
+def tariffs_of(settings: Settings) -> dict[str, Tariffs]:
     """What agents cost in every configured project."""
-    return {project.name: tariff_of(settings, project) for project in settings.projects}
+    return {project.name: tariffs_for(settings, project) for project in settings.projects}
 
 
 async def read_stored(settings: Settings) -> Stored:

@@ -129,12 +129,12 @@ async def read_replays(
 
 
 def _rules(settings: Settings, name: str) -> Rules:
-    from watchdog.configured import policies_of, tariff_of
+    from watchdog.configured import policies_of, tariffs_for
 
     project = next(p for p in settings.projects if p.name == name)
     return Rules(
         policies_of(settings),
-        tariff_of(settings, project),
+        tariffs_for(settings, project),
         settings.poll_interval.total_seconds(),
         settings.protect.rooms,
         settings.protect.simulations,

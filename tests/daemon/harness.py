@@ -15,7 +15,7 @@ from watchdog.core.gates import Safeguards
 from watchdog.core.hooks import RoomEvent, Taken
 from watchdog.core.model import Episode, VerdictState
 from watchdog.core.policy import built_in_policies, ordered
-from watchdog.core.profiles import PROFILES, resolve_tariff
+from watchdog.core.profiles import Tariffs, profile_of, resolve_tariff
 from watchdog.core.report import OrphanView, TickReport
 from watchdog.core.steady import SteadyClock
 from watchdog.daemon.enforce import Powers
@@ -36,7 +36,9 @@ from watchdog.store.episodes import EpisodeStore
 
 POLL = 15.0
 KEY, SECRET = "devkey", "a-secret-of-more-than-thirty-two-characters"
-TARIFF = resolve_tariff(load_book(), PROFILES["self-hosted-on-cloud"], "ship", date(2026, 9, 1))
+TARIFFS = Tariffs(
+    resolve_tariff(load_book(), profile_of("self-hosted-on-cloud"), "ship", date(2026, 9, 1))
+)
 LONG = 86400
 
 
@@ -141,7 +143,7 @@ class Lab:
             ProjectConfig(
                 "p",
                 self.poll,
-                TARIFF,
+                TARIFFS,
                 self.rules,
                 policies=self.policies,
                 safeguards=self.safeguards,

@@ -16,7 +16,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from tests.daemon.harness import KEY, POLL, SECRET, TARIFF, HeldLease
+from tests.daemon.harness import KEY, POLL, SECRET, TARIFFS, HeldLease
 from watchdog.core.budget import TokenBucket
 from watchdog.core.deletion import Mode
 from watchdog.core.gates import Safeguards
@@ -120,7 +120,7 @@ async def watch(life: Life, points: Points) -> int:
             ProjectConfig(
                 "p",
                 POLL,
-                TARIFF,
+                TARIFFS,
                 policies=ordered(before, (QUICK,), behind),
                 safeguards=Safeguards(mode=Mode.ENFORCE),
             ),

@@ -181,10 +181,10 @@ async def test_a5_the_true_cost_lies_between_low_and_high():
 
 
 def _spend(episode: Episode):
-    from tests.daemon.harness import TARIFF
+    from tests.daemon.harness import TARIFFS
     from watchdog.core.pricing import episode_spend
 
-    spends = episode_spend(episode, TARIFF, upto=episode.bounds.first_gone_at).values()
+    spends = episode_spend(episode, TARIFFS, upto=episode.bounds.first_gone_at).values()
     return sum((s.low for s in spends), Decimal(0)), sum((s.high for s in spends), Decimal(0))
 
 

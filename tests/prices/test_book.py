@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from watchdog.core.errors import ConfigurationError
-from watchdog.core.profiles import AGENT_SESSION, PROFILES, WEBRTC_PARTICIPANT
+from watchdog.core.profiles import AGENT_SESSION, HOSTINGS, WEBRTC_PARTICIPANT, Part, profile_of
 from watchdog.prices.book import load_book
 
 TODAY = date(2026, 10, 1)
@@ -66,8 +66,8 @@ def test_every_entry_says_where_it_is_from_and_when_that_was_checked():
 
 def test_every_meter_of_a_profile_is_in_the_book_under_every_plan():
     book = load_book()
-    for profile in PROFILES.values():
-        for meter in (*profile.meters, *profile.unknown_meters, *profile.avatar_meters):
+    for profile in map(profile_of, HOSTINGS):
+        for meter in (u.meter for p in (Part.AGENT, Part.AVATAR) for u in profile.uses.get(p, ())):
             for plan in ("ship", "scale", "build"):
                 assert book.find(meter, plan, TODAY), (profile.name, meter, plan)
 
@@ -150,12 +150,15 @@ BROKEN = [
     (
         'unit = "min"',
         'unit = "fortnight"',
-        'unit: "fortnight" is no unit this version can measure; use min or connection-min or h',
+        (
+            'unit: "fortnight" is no unit this version can measure; use min or connection-min or h or '
+            "vCPU-h or GB-h"
+        ),
     ),
     (
         'unit = "min"',
         "unit = [60]",
-        "unit: is no unit this version can measure; use min or connection-min or h",
+        "unit: is no unit this version can measure; use min or connection-min or h or vCPU-h or GB-h",
     ),
     (
         'plan = "ship"',

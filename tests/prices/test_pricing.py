@@ -19,12 +19,16 @@ from watchdog.core.pricing import (
 )
 from watchdog.core.profiles import (
     AGENT_SESSION,
-    PROFILES,
     WEBRTC_PARTICIPANT,
+    Part,
     Profile,
+    Rated,
     Rates,
     Tariff,
-    default_profile,
+    Tariffs,
+    Use,
+    default_hosting,
+    profile_of,
     resolve_tariff,
 )
 from watchdog.core.records import Spend
@@ -40,7 +44,7 @@ def after(value: float) -> datetime:
 
 
 def tariff(profile: str, plan: str = "ship") -> Tariff:
-    return resolve_tariff(BOOK, PROFILES[profile], plan, TODAY)
+    return resolve_tariff(BOOK, profile_of(profile), plan, TODAY)
 
 
 def meter(**changes: object) -> Meter:
@@ -62,7 +66,13 @@ def meter(**changes: object) -> Meter:
 
 
 def dollar_a_second(**changes: object) -> Tariff:
-    return Tariff("p", "ship", Rates((meter(**changes),)), Rates(), (), "v", "h", TODAY)
+    rates = Rates((Rated(meter(**changes)),))
+    return Tariff("p", "ship", {Part.AGENT: rates, Part.AVATAR: rates}, "v", "h")
+
+
+def everywhere(tariff: Tariff) -> Tariffs:
+    """One tariff for every agent."""
+    return Tariffs(tariff)
 
 
 def span(
@@ -140,8 +150,8 @@ def test_who_is_neither_agent_nor_avatar_costs_nothing_here(role: Role):
 
 
 def test_the_default_profile_follows_the_url():
-    assert default_profile(url_is_cloud=True).name == "self-hosted-on-cloud"
-    assert default_profile(url_is_cloud=False).name == "self-hosted-everything"
+    assert default_hosting(url_is_cloud=True) == "self-hosted-on-cloud"
+    assert default_hosting(url_is_cloud=False) == "self-hosted-everything"
 
 
 @pytest.mark.parametrize(
@@ -157,12 +167,12 @@ def test_under_plan_build_the_meters_are_unpriced_and_said_to_be(
 ):
     build = tariff(profile, "build")
     assert build.unpriced == unpriced
-    assert build.agent == Rates()
+    assert not any(rates.certain or rates.possible for rates in build.parts.values())
     assert tariff(profile, "ship").unpriced == ()
 
 
 def test_a_meter_without_a_valid_entry_is_unpriced_not_free():
-    early = resolve_tariff(BOOK, PROFILES["cloud-hosted"], "ship", date(2026, 1, 1))
+    early = resolve_tariff(BOOK, profile_of("cloud-hosted"), "ship", date(2026, 1, 1))
     assert early.unpriced == (AGENT_SESSION, WEBRTC_PARTICIPANT)
     assert early.last_verified is None
 
@@ -188,9 +198,10 @@ def test_what_a_meter_bills_while_idle_decides_which_estimate_it_enters(
 ):
     meters = tuple(meter(meter=name, bills_when_idle=bills_when_idle) for name in "ab")
     book = PriceBook(1, "v", "USD", meters, "h", timedelta(days=90))
-    rates = resolve_tariff(book, Profile("p", ("a",), ("b",)), "ship", TODAY).agent
-    assert tuple(m.meter for m in rates.certain) == certain
-    assert tuple(m.meter for m in rates.possible) == possible
+    profile = Profile("p", {Part.AGENT: (Use("a"), Use("b", runs=False))})
+    rates = resolve_tariff(book, profile, "ship", TODAY).parts[Part.AGENT]
+    assert tuple(r.meter.meter for r in rates.certain) == certain
+    assert tuple(r.meter.meter for r in rates.possible) == possible
 
 
 @pytest.mark.parametrize(
@@ -298,7 +309,7 @@ def test_an_agent_whose_join_is_unknown_is_not_charged_a_minimum_in_low():
 def test_high_never_reaches_behind_the_last_person_of_the_episode():
     agent = span(15, 60, attended=None, joined=-7200)
     room = episode(agent, bounds=Bounds(NOON, after(15), after(60)))
-    spend = episode_spend(room, dollar_a_second(), upto=after(60))
+    spend = episode_spend(room, everywhere(dollar_a_second()), upto=after(60))
     assert spend == {"support": Spend(Decimal(45), Decimal(60))}
 
 
@@ -316,10 +327,10 @@ def test_once_stranded_what_came_after_the_last_answer_is_unverified():
     agent = span(15, 600, attended=0)
     verified = episode(agent, last_reachable_at=after(100))
     stranded = replace(verified, stranded_since=after(400))
-    assert episode_spend(verified, dollar_a_second(), upto=after(600)) == {
+    assert episode_spend(verified, everywhere(dollar_a_second()), upto=after(600)) == {
         "support": Spend(Decimal(585), Decimal(600), Decimal(0))
     }
-    assert episode_spend(stranded, dollar_a_second(), upto=after(600)) == {
+    assert episode_spend(stranded, everywhere(dollar_a_second()), upto=after(600)) == {
         "support": Spend(Decimal(85), Decimal(100), Decimal(500))
     }
 
@@ -327,7 +338,7 @@ def test_once_stranded_what_came_after_the_last_answer_is_unverified():
 @pytest.mark.trap("T28")
 def test_t28_a_stranded_room_that_never_answered_is_unverified_from_the_start():
     room = episode(span(15, 600, attended=0), stranded_since=after(20))
-    assert episode_spend(room, dollar_a_second(), upto=after(600)) == {
+    assert episode_spend(room, everywhere(dollar_a_second()), upto=after(600)) == {
         "support": Spend(unverified=Decimal(600))
     }
 
@@ -339,9 +350,9 @@ def test_a_closed_episode_ends_every_agents_spend():
         bounds=replace(agent.bounds, first_gone_at=after(75)),
         close_reason=CloseReason.ROOM_GONE,
     )
-    spend = episode_spend(room, dollar_a_second(), upto=after(9999))
+    spend = episode_spend(room, everywhere(dollar_a_second()), upto=after(9999))
     assert spend == {"support": Spend(Decimal(60), Decimal(75))}
-    assert burn_per_hour(room, dollar_a_second()) == {}
+    assert burn_per_hour(room, everywhere(dollar_a_second())) == {}
 
 
 def test_spend_is_summed_by_agent_name():
@@ -350,7 +361,7 @@ def test_spend_is_summed_by_agent_name():
         span(0, 30, attended=0, gone=30, name="a"),
         span(0, 10, attended=0, gone=10, name=""),
     )
-    assert episode_spend(room, dollar_a_second(), upto=after(60)) == {
+    assert episode_spend(room, everywhere(dollar_a_second()), upto=after(60)) == {
         "a": Spend(Decimal(90), Decimal(90)),
         "": Spend(Decimal(10), Decimal(10)),
     }
@@ -358,11 +369,11 @@ def test_spend_is_summed_by_agent_name():
 
 def test_burn_is_that_of_the_agents_that_are_there_now():
     room = episode(span(), span(gone=60), span(role=Role.AVATAR, name="face"))
-    assert burn_per_hour(room, tariff("cloud-hosted")) == {
+    assert burn_per_hour(room, everywhere(tariff("cloud-hosted"))) == {
         "support": Spend(Decimal("0.60"), Decimal("0.63")),
         "face": Spend(Decimal("0.03"), Decimal("0.03")),
     }
     stranded = replace(room, stranded_since=NOON)
-    assert burn_per_hour(stranded, tariff("cloud-hosted"))["support"] == Spend(
+    assert burn_per_hour(stranded, everywhere(tariff("cloud-hosted")))["support"] == Spend(
         unverified=Decimal("0.63")
     )

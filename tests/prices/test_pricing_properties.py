@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from watchdog.core.model import AgentSpan, Bounds, Role
 from watchdog.core.pricebook import Meter
 from watchdog.core.pricing import billed_seconds, slice_cost, span_cost
-from watchdog.core.profiles import Rates, Tariff
+from watchdog.core.profiles import Part, Rated, Rates, Tariff
 from watchdog.core.records import Spend
 
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
@@ -35,13 +35,15 @@ meters = st.builds(
     last_verified=st.just(date(2026, 1, 1)),
     confidence=st.just("low"),
     max_session_s=st.none() | st.sampled_from([60, 3600]),
+    final=st.booleans(),
 )
+rated = st.builds(Rated, meters, st.sampled_from([Decimal(1), Decimal("0.25"), Decimal(4)]))
 tariffs = st.builds(
     lambda certain, possible: Tariff(
-        "p", "ship", Rates(tuple(certain), tuple(possible)), Rates(), (), "v", "h"
+        "p", "ship", {Part.AGENT: Rates(tuple(certain), tuple(possible))}, "v", "h"
     ),
-    st.lists(meters, max_size=3),
-    st.lists(meters, max_size=3),
+    st.lists(rated, max_size=3),
+    st.lists(rated, max_size=3),
 )
 
 

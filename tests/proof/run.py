@@ -20,7 +20,7 @@ from typing import ClassVar
 
 from livekit.protocol.webhook import WebhookEvent
 
-from tests.daemon.harness import KEY, POLL, SECRET, TARIFF, HeldLease, TrueSkew
+from tests.daemon.harness import KEY, POLL, SECRET, TARIFFS, HeldLease, TrueSkew
 from tests.proof.chaos import Chaos
 from tests.proof.tokens import check_once, sign_once
 from tests.proof.witness import Witness, Witnessed, WitnessedAudit
@@ -243,7 +243,7 @@ class Proof:
             ProjectConfig(
                 "p",
                 POLL,
-                TARIFF,
+                TARIFFS,
                 RULES,
                 policies=ordered(before, POLICIES, after),
                 safeguards=Safeguards(

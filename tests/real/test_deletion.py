@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from livekit.api import CreateRoomRequest, DeleteRoomRequest, ListRoomsRequest, LiveKitAPI
 
-from tests.daemon.harness import TARIFF, HeldLease
+from tests.daemon.harness import TARIFFS, HeldLease
 from tests.real.watcher import POLL, Watcher, room_with_agent, watching
 from tests.realproxy import proxied
 from tests.realserver import PersonProcess, RealServer, agent_worker, joining_person, person
@@ -233,7 +233,7 @@ async def test_c_under_the_built_in_default_a_room_is_deleted_at_the_hard_limit(
             ProjectConfig(
                 "p",
                 POLL,
-                TARIFF,
+                TARIFFS,
                 policies=ordered(before, (), shortened),
                 safeguards=Safeguards(mode=Mode.ENFORCE),
             ),

@@ -10,7 +10,7 @@ from tests.expose.builders import at, episode
 from watchdog.core.model import CloseReason, Episode, TickResult
 from watchdog.core.policy import Action, Match, Policy, built_in_policies, ordered
 from watchdog.core.pricebook import Meter
-from watchdog.core.profiles import Rates, Tariff
+from watchdog.core.profiles import Part, Rated, Rates, Tariff, Tariffs
 from watchdog.core.records import Spend, TickRecord
 from watchdog.reporting.replay import Fate, Rules, replay, replay_one, sight_of
 
@@ -32,13 +32,21 @@ CENT_A_SECOND = Meter(
     last_verified=date(2026, 1, 1),
     confidence="high",
 )
-PRICED = Tariff("p", "ship", Rates((CENT_A_SECOND,)), Rates(), (), "1", "hash")
-UNPRICED = replace(PRICED, agent=Rates(), unpriced=("m",))
+PRICED = Tariffs(Tariff("p", "ship", {Part.AGENT: Rates((Rated(CENT_A_SECOND),))}, "1", "hash"))
+UNPRICED = Tariffs(
+    Tariff(
+        "p",
+        "ship",
+        {Part.AGENT: Rates(unpriced=(Rated(replace(CENT_A_SECOND, price=None)),))},
+        "1",
+        "hash",
+    )
+)
 
 
-def rules(*policies: Policy, tariff: Tariff = PRICED, **more) -> Rules:
+def rules(*policies: Policy, tariffs: Tariffs = PRICED, **more) -> Rules:
     before, after = built_in_policies(POLL)
-    return Rules(ordered(before, policies, after), tariff, POLL, **more)
+    return Rules(ordered(before, policies, after), tariffs, POLL, **more)
 
 
 def over(seconds: float, reason: CloseReason = CloseReason.ROOM_GONE, **more) -> Episode:
@@ -110,7 +118,7 @@ def test_max_spend_makes_a_room_due_by_what_its_agents_cost():
 
 def test_without_a_price_max_spend_is_never_reached():
     spending = Policy("spending", grace=60.0, max_spend=Decimal("2.00"))
-    assert replay_one(over(1000), rules(spending, tariff=UNPRICED), None).fate is Fate.LEFT_ALONE
+    assert replay_one(over(1000), rules(spending, tariffs=UNPRICED), None).fate is Fate.LEFT_ALONE
 
 
 def test_a_room_whose_agents_are_away_when_it_is_due_waits_until_one_is_back():
@@ -239,9 +247,9 @@ def test_an_open_episode_goes_on_to_cost_until_it_was_seen_and_perhaps_until_the
 
 
 def test_without_a_price_the_cost_is_not_zero_but_unknown():
-    row = replay_one(over(1000), rules(QUICK, tariff=UNPRICED), None)
+    row = replay_one(over(1000), rules(QUICK, tariffs=UNPRICED), None)
     assert (row.fate, row.further, row.is_priced) == (Fate.ACTED_ON, Spend(), False)
-    assert not replay("prod", [over(1000)], rules(QUICK, tariff=UNPRICED), None).is_priced
+    assert not replay("prod", [over(1000)], rules(QUICK, tariffs=UNPRICED), None).is_priced
 
 
 # ---- the whole -------------------------------------------------------------------------------------

@@ -609,7 +609,7 @@ IN_THE_ENVIRONMENT = [
         {"WATCHDOG_PORT": "9779"},
         (
             "WATCHDOG_PORT: no setting has this variable; the nearest known one is "
-            "WATCHDOG_LOG__FORMAT (log.format)"
+            "WATCHDOG_PRICES__TTS (prices.tts)"
         ),
     ),
     (

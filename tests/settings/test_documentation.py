@@ -7,7 +7,7 @@ from pathlib import Path
 
 from watchdog.core.policy import built_in_policies
 from watchdog.settings import configuration_markdown, describe, format_duration, load_settings
-from watchdog.settings.keys import TABLE_LISTS
+from watchdog.settings.keys import table_list_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 
@@ -22,7 +22,14 @@ def test_every_setting_says_what_it_means():
     for setting in describe():
         assert len(setting.meaning) > 8, setting.key
         assert setting.required == (
-            setting.key in {"policies.name", "projects.name", "projects.url", "projects.api_key"}
+            setting.key
+            in {
+                "policies.name",
+                "prices.profiles.name",
+                "projects.name",
+                "projects.url",
+                "projects.api_key",
+            }
         )
 
 
@@ -30,7 +37,7 @@ def test_every_default_can_be_given_by_its_variable_and_by_the_file(tmp_path: Pa
     plain = load_settings(None, {}, tmp_path)
     tried = 0
     for setting in describe():
-        if setting.default is None or setting.key.partition(".")[0] in TABLE_LISTS:
+        if setting.default is None or table_list_of(tuple(setting.key.split("."))):
             continue
         value = tomllib.loads(f"x = {setting.default}")["x"]
         text = ",".join(value) if isinstance(value, list) else str(value)
@@ -56,7 +63,7 @@ def test_every_default_of_a_policy_can_be_given(tmp_path: Path):
 
 
 def test_the_examples_on_the_page_are_good_configurations(tmp_path: Path):
-    policies, whole = re.findall(r"```toml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    policies, prices, whole = re.findall(r"```toml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     secret = tmp_path / "secret"
     secret.write_text("s3cret\n")
     file = tmp_path / "watchdog.toml"
@@ -66,6 +73,9 @@ def test_the_examples_on_the_page_are_good_configurations(tmp_path: Path):
     file.write_text(policies)
     found = [(policy.name, policy.action) for policy in load_settings(file, {}, tmp_path).policies]
     assert found == [("support-calls", "delete"), ("demos", "keep")]
+    file.write_text(prices)
+    (profile,) = load_settings(file, {}, tmp_path).prices.profiles
+    assert (profile.name, profile.avatar) == ("video", "tavus.cvi.starter")
 
 
 def test_the_built_in_policies_stand_on_the_page_as_they_are():

@@ -57,7 +57,24 @@ def test_nothing_at_all_gives_the_documented_defaults(tmp_path: Path):
             "suspect_identities": ["bot-*", "*-bot", "*_bot", "agent-*", "recorder-*"],
         },
         "privacy": {"room_names": "full"},
-        "prices": {"book": None, "plan": "ship", "profile": None},
+        "prices": {
+            "book": None,
+            "plan": "ship",
+            "profiles": [],
+            **dict.fromkeys(
+                (
+                    "profile",
+                    "stt",
+                    "llm",
+                    "tts",
+                    "avatar",
+                    "sip",
+                    "recording",
+                    "vcpu",
+                    "memory_gb",
+                )
+            ),
+        },
         "log": {"format": "auto", "level": "info"},
         "policies": [],
         "projects": [],

@@ -171,11 +171,18 @@ def test_no_policy_bears_a_built_in_name(name: str, tmp_path: Path):
 
 def test_every_list_of_tables_is_known_as_one():
     """A new one would else get variables of its own, and errors that name no table."""
-    lists = {
-        name: section
-        for name, info in Settings.model_fields.items()
-        if str(info.annotation).startswith("tuple[") and (section := section_of(info))
-    }
+
+    def found(model: type[BaseModel], prefix: str = "") -> dict[str, type[BaseModel]]:
+        lists: dict[str, type[BaseModel]] = {}
+        for name, info in model.model_fields.items():
+            section = section_of(info)
+            if section is not None and str(info.annotation).startswith("tuple["):
+                lists[prefix + name] = section
+            elif section is not None:
+                lists |= found(section, f"{prefix}{name}.")
+        return lists
+
+    lists = found(Settings)
     assert set(lists) == set(TABLE_LISTS)
     for section in lists.values():
         assert issubclass(section, BaseModel)

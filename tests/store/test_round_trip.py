@@ -57,11 +57,22 @@ open_episodes = st.builds(
     person_seen=st.none() | st.booleans(),
     bounds=bounds,
     watched_at_open=st.floats(0, 1e12),
-    agents=st.lists(spans, max_size=4, unique_by=lambda span: span.participant_sid).map(tuple),
+    agents=st.just(()),
     last_reachable_at=maybe_times,
     last_probed_at=maybe_times,
     stranded_since=maybe_times,
     close_reason=st.none(),
+)
+
+
+open_episodes = st.builds(
+    lambda one, spans: replace(
+        one,
+        agents=tuple(span for span in spans if span.role is not Role.RECORDER),
+        recordings=tuple(span for span in spans if span.role is Role.RECORDER),
+    ),
+    open_episodes,
+    st.lists(spans, max_size=4, unique_by=lambda span: span.participant_sid),
 )
 
 

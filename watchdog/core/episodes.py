@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from watchdog.core.hooks import Moment
 from watchdog.core.model import (
+    LEG_KINDS,
     AgentSpan,
     Assessment,
     Bounds,
@@ -55,6 +56,7 @@ def open_episode(
         bounds=bounds,
         watched_at_open=watched,
         agents=tuple(_span(a, _name(a, verdict), bounds) for a in _agents(verdict)),
+        recordings=tuple(_span(a, _name(a, verdict), bounds) for a in _recorders(verdict)),
     )
 
 
@@ -65,32 +67,52 @@ def seen_orphaned(
 
     `left` is by when participants had left, as webhooks told.
     """
-    here = {a.participant.sid: a for a in _agents(verdict)}
-    agents: list[AgentSpan] = []
-    changed = False
-    for span in episode.agents:
-        was_here = span.bounds.first_gone_at is None
-        if here.pop(span.participant_sid, None) is not None:
-            agents.append(_seen(span, look))  # a SID that reappears had never left
-            changed |= not was_here
-        elif was_here:
-            told = left.get(span.participant_sid, look.answered_at)
-            agents.append(_gone(span, min(told, look.answered_at)))
-            changed = True
-        else:
-            agents.append(span)
-    for newcomer in here.values():
-        absent = episode.bounds.last_seen_orphaned_at
-        bounds = Bounds(absent, look.answered_at, look.asked_at)
-        agents.append(_span(newcomer, _name(newcomer, verdict), bounds))
-        changed = True
+    agents, others = _followed(
+        episode, episode.agents, _agents(verdict), look, verdict=verdict, left=left
+    )
+    recordings, more = _followed(
+        episode, episode.recordings, _recorders(verdict), look, verdict=verdict, left=left
+    )
+    changed = others or more
     bounds = episode.bounds
     bounds = replace(bounds, last_seen_orphaned_at=max(bounds.last_seen_orphaned_at, look.asked_at))
-    result = replace(episode, bounds=bounds, agents=tuple(agents))
+    result = replace(episode, bounds=bounds, agents=agents, recordings=recordings)
     if changed:
         # The server reported a change by itself, so the room's node is alive (A10).
         result = replace(result, last_reachable_at=look.asked_at, stranded_since=None)
     return result, changed
+
+
+def _followed(
+    episode: Episode,
+    known: tuple[AgentSpan, ...],
+    seen: tuple[Assessment, ...],
+    look: Look,
+    *,
+    verdict: Verdict,
+    left: Mapping[str, datetime],
+) -> tuple[tuple[AgentSpan, ...], bool]:
+    """The connections after a look that `seen` these, and whether one came or left."""
+    here = {a.participant.sid: a for a in seen}
+    spans: list[AgentSpan] = []
+    changed = False
+    for span in known:
+        was_here = span.bounds.first_gone_at is None
+        if here.pop(span.participant_sid, None) is not None:
+            spans.append(_seen(span, look))  # a SID that reappears had never left
+            changed |= not was_here
+        elif was_here:
+            told = left.get(span.participant_sid, look.answered_at)
+            spans.append(_gone(span, min(told, look.answered_at)))
+            changed = True
+        else:
+            spans.append(span)
+    for newcomer in here.values():
+        absent = episode.bounds.last_seen_orphaned_at
+        bounds = Bounds(absent, look.answered_at, look.asked_at)
+        spans.append(_span(newcomer, _name(newcomer, verdict), bounds))
+        changed = True
+    return tuple(spans), changed
 
 
 def sharpen_opening(episode: Episode, departed: Moment, agents: frozenset[str]) -> Episode:
@@ -121,14 +143,18 @@ def sharpen_opening(episode: Episode, departed: Moment, agents: frozenset[str]) 
         episode,
         bounds=replace(old, last_attended_at=attended, first_orphaned_at=first),
         agents=tuple(map(sharpened, episode.agents)),
+        recordings=tuple(map(sharpened, episode.recordings)),
     )
 
 
 def seen_empty(episode: Episode, since: datetime) -> tuple[Episode, bool]:
-    """The episode once nobody is there: spend stops, age goes on (A7)."""
+    """The episode once no agent is there: what agents cost stops, age goes on (A7).
+
+    A recording may be left alone: whether it still runs is not followed, so that it may cost until the end.
+    """
     if not episode.present_agents:
         return episode, False
-    return replace(episode, agents=_all_gone(episode, since)), True
+    return replace(episode, agents=_all_gone(episode.agents, since)), True
 
 
 def close_episode(episode: Episode, at: datetime, reason: CloseReason) -> Episode:
@@ -137,7 +163,8 @@ def close_episode(episode: Episode, at: datetime, reason: CloseReason) -> Episod
     return replace(
         episode,
         bounds=replace(episode.bounds, first_gone_at=at),
-        agents=_all_gone(episode, at),
+        agents=_all_gone(episode.agents, at),
+        recordings=_all_gone(episode.recordings, at),
         close_reason=reason,
     )
 
@@ -164,6 +191,7 @@ def reopen_episode(episode: Episode) -> Episode:
         episode,
         bounds=replace(episode.bounds, first_gone_at=None),
         agents=tuple(map(resumed, episode.agents)),
+        recordings=tuple(map(resumed, episode.recordings)),
         close_reason=None,
         watched_at_close=None,
     )
@@ -187,28 +215,34 @@ def shift_episode(episode: Episode, by: timedelta) -> Episode:
         episode,
         bounds=shifted(episode.bounds),
         agents=tuple(replace(s, bounds=shifted(s.bounds)) for s in episode.agents),
+        recordings=tuple(replace(s, bounds=shifted(s.bounds)) for s in episode.recordings),
         last_reachable_at=moved(episode.last_reachable_at),
         last_probed_at=moved(episode.last_probed_at),
         stranded_since=moved(episode.stranded_since),
     )
 
 
-def _all_gone(episode: Episode, at: datetime) -> tuple[AgentSpan, ...]:
-    return tuple(s if s.bounds.first_gone_at else _gone(s, at) for s in episode.agents)
+def _all_gone(spans: tuple[AgentSpan, ...], at: datetime) -> tuple[AgentSpan, ...]:
+    return tuple(s if s.bounds.first_gone_at else _gone(s, at) for s in spans)
 
 
 def _agents(verdict: Verdict) -> tuple[Assessment, ...]:
     return verdict.of_role(Role.AGENT, Role.AVATAR)
 
 
+def _recorders(verdict: Verdict) -> tuple[Assessment, ...]:
+    return verdict.of_role(Role.RECORDER)
+
+
 def _name(assessment: Assessment, verdict: Verdict) -> str:
-    """An agent's name; an avatar without one goes by the agent it publishes for."""
+    """An agent's name; what has none of its own goes by the agent that it is there for, or else the first."""
     p = assessment.participant
-    if assessment.role is Role.AVATAR and not p.agent_name:
-        for other in verdict.of_role(Role.AGENT):
-            if other.participant.identity == p.on_behalf_of:
-                return agent_name(other.participant)
-    return agent_name(p)
+    if p.agent_name or (assessment.role is Role.AGENT and p.kind not in LEG_KINDS):
+        return agent_name(p)
+    here = [a.participant for a in verdict.of_role(Role.AGENT)]
+    agents = [agent for agent in here if agent.kind not in LEG_KINDS]
+    served = [agent for agent in agents if agent.identity == p.on_behalf_of]
+    return agent_name((served or agents or [p])[0])
 
 
 def _span(assessment: Assessment, name: str, bounds: Bounds) -> AgentSpan:

@@ -5,17 +5,17 @@ from decimal import Decimal
 from watchdog.core.model import Episode
 from watchdog.core.policy import RoomFacts
 from watchdog.core.pricing import burn_per_hour
-from watchdog.core.profiles import Tariff
+from watchdog.core.profiles import Tariffs
 from watchdog.core.records import Spend
 
 
 def facts_of(
-    episode: Episode, tariff: Tariff, *, spend: Spend, watched: float, skew: float
+    episode: Episode, tariffs: Tariffs, *, spend: Spend, watched: float, skew: float
 ) -> RoomFacts:
     """What is known of an episode's room. `watched` is the watched clock, `skew` the server's less ours."""
     created = episode.room_created_at.timestamp() - skew
     lived = episode.bounds.first_orphaned_at.timestamp() - created
-    burn = burn_per_hour(episode, tariff).values()
+    burn = burn_per_hour(episode, tariffs).values()
     return RoomFacts(
         room=episode.room_name,
         agents=tuple(span.agent_name for span in episode.present_agents),

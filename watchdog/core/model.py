@@ -87,6 +87,10 @@ class VerdictState(StrEnum):
     UNKNOWN = "unknown"
 
 
+LEG_KINDS = ("SIP", "INGRESS", "CONNECTOR", "BRIDGE")
+"""Kinds that bring somebody, or something, into a room from elsewhere."""
+
+
 class Role(StrEnum):
     """What a participant counts as."""
 
@@ -198,6 +202,13 @@ class Episode:
     hung_up: bool | None = None
     watched_at_close: float | None = None
     close_reason: CloseReason | None = None
+    recordings: tuple[AgentSpan, ...] = ()
+    """The recorders that were seen in it: they are billed, and neither agents nor persons."""
+
+    @property
+    def connections(self) -> tuple[AgentSpan, ...]:
+        """Everything in it that is billed."""
+        return (*self.agents, *self.recordings)
 
     @property
     def is_open(self) -> bool:

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 
-UNIT_SECONDS: Mapping[str, int] = {"min": 60, "connection-min": 60, "h": 3600}
+UNIT_SECONDS: Mapping[str, int] = {
+    "min": 60,
+    "connection-min": 60,
+    "h": 3600,
+    "vCPU-h": 3600,
+    "GB-h": 3600,
+}
 """The units a span can be priced in, and their seconds."""
 
 
@@ -36,6 +42,13 @@ class Meter:
     basis: str = "connection_time"
     included: int | None = None
     notes: str = ""
+    final: bool = False
+    """Whether nothing reopens a session that has ended at `max_session_s`."""
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether it is billed by a time that can be seen from outside."""
+        return self.unit in UNIT_SECONDS
 
     @property
     def hourly(self) -> Decimal:

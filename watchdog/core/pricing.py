@@ -4,12 +4,15 @@ Money is `Decimal` USD and is never rounded here. Seconds come from our own obse
 bills by connection or time can be seen from outside; tokens and characters cannot.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from watchdog.core.model import AgentSpan, Episode
 from watchdog.core.pricebook import UNIT_SECONDS, Meter
-from watchdog.core.profiles import Tariff
+from watchdog.core.profiles import Rated, Rates, Tariff, Tariffs
 from watchdog.core.records import Spend
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -33,15 +36,17 @@ def billed_seconds(meter: Meter, duration: Decimal) -> Decimal:
 
 def billed(meter: Meter, duration: Decimal) -> Decimal:
     """What a whole session of `duration` seconds costs. An unpriced meter has no answer: ValueError."""
-    return _charge(meter, billed_seconds(meter, duration))
+    if meter.price is None:
+        raise ValueError(f"{meter.meter} is unpriced under plan {meter.plan}")
+    return _cost(meter, billed_seconds(meter, duration))
 
 
-def slice_cost(
+def slice_seconds(
     meter: Meter, began: datetime, start: datetime, end: datetime, *, capped: bool = False
 ) -> Decimal:
-    """What the stretch from `start` to `end` adds to a session that began at `began`.
+    """The billed seconds that the stretch from `start` to `end` adds to a session that began at `began`.
 
-    It is the session billed to the end less the session billed to the start, so that stretches add
+    They are the session billed to the end less the session billed to the start, so that stretches add
     up to their whole and the minimum is never charged to a late stretch. `capped` ends the session
     at the meter's `max_session_s`.
     """
@@ -51,25 +56,46 @@ def slice_cost(
     if capped and meter.max_session_s is not None:
         limit = Decimal(meter.max_session_s)
         before, after = min(before, limit), min(after, limit)
-    return _charge(meter, billed_seconds(meter, after) - billed_seconds(meter, before))
+    return billed_seconds(meter, after) - billed_seconds(meter, before)
 
 
-def _charge(meter: Meter, amount: Decimal) -> Decimal:
+def slice_cost(
+    meter: Meter, began: datetime, start: datetime, end: datetime, *, capped: bool = False
+) -> Decimal:
+    """What `slice_seconds` cost. An unpriced meter has no answer: ValueError."""
     if meter.price is None:
         raise ValueError(f"{meter.meter} is unpriced under plan {meter.plan}")
-    return amount * meter.price / UNIT_SECONDS[meter.unit]
+    return _cost(meter, slice_seconds(meter, began, start, end, capped=capped))
 
 
-def span_cost(
+def _cost(meter: Meter, amount: Decimal) -> Decimal:
+    """What so many seconds cost; nothing where the meter is unpriced."""
+    return amount * meter.price / UNIT_SECONDS[meter.unit] if meter.price else Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What one meter adds to the bill of one connection's orphaned span.
+
+    `seconds` are those that `high` and `unverified` were reckoned with, times the quantity: all that is
+    known of a meter without a price.
+    """
+
+    rated: Rated
+    seconds: Decimal
+    spend: Spend
+
+
+def span_charges(
     span: AgentSpan,
-    tariff: Tariff,
+    rates: Rates,
     *,
     upto: datetime,
     skew: float | None = None,
     verified_until: datetime | None = None,
     not_before: datetime | None = None,
-) -> Spend:
-    """What one agent's orphaned connection cost until `upto`.
+) -> Iterator[Charge]:
+    """What each meter of one orphaned connection cost until `upto`.
 
     low: certain meters from `first_orphaned_at` to `last_seen_orphaned_at`. high: the possible ones
     too, from `last_attended_at` (None: when the agent joined) to `first_gone_at` (`upto` while it is
@@ -77,7 +103,7 @@ def span_cost(
     (None: all is verified) is counted apart, as high would be. `not_before` is when a person is
     known to have been there: high never reaches behind it.
     """
-    bounds, rates = span.bounds, tariff.rates(span.role)
+    bounds = span.bounds
     first = bounds.first_orphaned_at
     joined = _joined(span, skew)
     start = bounds.last_attended_at or joined or first
@@ -85,17 +111,35 @@ def span_cost(
     end = min(bounds.first_gone_at or upto, upto)
     proven = end if verified_until is None else min(end, verified_until)
     last = min(bounds.last_seen_orphaned_at, proven)
+    began = joined or start
+    for rated, certain in (
+        *((r, True) for r in rates.certain),
+        *((r, False) for r in (*rates.possible, *rates.unpriced)),
+    ):
+        meter, quantity = rated.meter, rated.quantity
+        high = slice_seconds(meter, began, start, proven, capped=meter.final)
+        unverified = slice_seconds(meter, began, max(start, proven), end, capped=meter.final)
+        low = Decimal(0)
+        if certain:
+            # When it joined is not known: the minimum is taken as long used up, so that low stays low.
+            low = slice_seconds(
+                meter,
+                joined or first - timedelta(seconds=meter.minimum_s),
+                first,
+                last,
+                capped=True,
+            )
+        yield Charge(
+            rated,
+            (high + unverified) * quantity,
+            Spend(*(_cost(meter, s * quantity) for s in (low, high, unverified))),
+        )
 
-    low = high = unverified = Decimal(0)
-    for meter in rates.certain:
-        # When it joined is not known: the minimum is taken as long used up, so that low stays low.
-        began = joined or first - timedelta(seconds=meter.minimum_s)
-        low += slice_cost(meter, began, first, last, capped=True)
-    for meter in (*rates.certain, *rates.possible):
-        began = joined or start
-        high += slice_cost(meter, began, start, proven)
-        unverified += slice_cost(meter, began, max(start, proven), end)
-    return Spend(low, high, unverified)
+
+def span_cost(span: AgentSpan, tariff: Tariff, *, upto: datetime, **known: Any) -> Spend:
+    """What one orphaned connection cost until `upto`: the sum of `span_charges`."""
+    charges = span_charges(span, tariff.rates(span), upto=upto, **known)
+    return sum((charge.spend for charge in charges), Spend())
 
 
 def _joined(span: AgentSpan, skew: float | None) -> datetime | None:
@@ -105,25 +149,36 @@ def _joined(span: AgentSpan, skew: float | None) -> datetime | None:
     return min(span.joined_at - timedelta(seconds=skew or 0.0), span.bounds.first_orphaned_at)
 
 
-def episode_spend(
-    episode: Episode, tariff: Tariff, *, upto: datetime, skew: float | None = None
-) -> dict[str, Spend]:
-    """What an episode has cost until `upto`, by agent name as the server gave it.
+def episode_charges(
+    episode: Episode, tariffs: Tariffs, *, upto: datetime, skew: float | None = None
+) -> Iterator[tuple[AgentSpan, Tariff, Charge]]:
+    """Every charge of an episode until `upto`, with whose it is and by which tariff.
 
     Once the room is stranded, what came after it last answered is unverified (A10).
     """
     gone = episode.bounds.first_gone_at
-    spent: dict[str, Spend] = {}
-    for span in episode.agents:
-        cost = span_cost(
+    upto = upto if gone is None else min(upto, gone)
+    verified_until = _verified_until(episode)
+    for span in episode.connections:
+        tariff = tariffs.of(episode.room_name, span.agent_name)
+        for charge in span_charges(
             span,
-            tariff,
-            upto=upto if gone is None else min(upto, gone),
+            tariff.rates(span),
+            upto=upto,
             skew=skew,
-            verified_until=_verified_until(episode),
+            verified_until=verified_until,
             not_before=episode.bounds.last_attended_at,
-        )
-        spent[span.agent_name] = spent.get(span.agent_name, Spend()) + cost
+        ):
+            yield span, tariff, charge
+
+
+def episode_spend(
+    episode: Episode, tariffs: Tariffs, *, upto: datetime, skew: float | None = None
+) -> dict[str, Spend]:
+    """What an episode has cost until `upto`, by agent name as the server gave it."""
+    spent = {span.agent_name: Spend() for span in episode.connections}
+    for span, _, charge in episode_charges(episode, tariffs, upto=upto, skew=skew):
+        spent[span.agent_name] += charge.spend
     return spent
 
 
@@ -133,13 +188,15 @@ def _verified_until(episode: Episode) -> datetime | None:
     return episode.last_reachable_at or _NEVER
 
 
-def burn_per_hour(episode: Episode, tariff: Tariff) -> dict[str, Spend]:
-    """What the agents that are there now cost an hour, by agent name; nothing once the episode is over."""
+def burn_per_hour(episode: Episode, tariffs: Tariffs) -> dict[str, Spend]:
+    """What is there now costs an hour, by agent name; nothing once the episode is over."""
     burn: dict[str, Spend] = {}
-    for span in episode.present_agents if episode.is_open else ():
-        rates = tariff.rates(span.role)
-        low = sum((m.hourly for m in rates.certain), Decimal(0))
-        high = low + sum((m.hourly for m in rates.possible), Decimal(0))
+    for span in episode.connections if episode.is_open else ():
+        if span.bounds.first_gone_at is not None:
+            continue
+        rates = tariffs.of(episode.room_name, span.agent_name).rates(span)
+        low = sum((r.hourly for r in rates.certain), Decimal(0))
+        high = low + sum((r.hourly for r in rates.possible), Decimal(0))
         stranded = episode.stranded_since is not None
         rate = Spend(unverified=high) if stranded else Spend(low, high)
         burn[span.agent_name] = burn.get(span.agent_name, Spend()) + rate

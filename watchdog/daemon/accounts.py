@@ -8,7 +8,7 @@ from decimal import Decimal
 from watchdog.core.model import Episode, Role
 from watchdog.core.names import NameLimit
 from watchdog.core.pricing import burn_per_hour, episode_spend
-from watchdog.core.profiles import Tariff
+from watchdog.core.profiles import Tariffs
 from watchdog.core.records import Spend
 
 
@@ -41,31 +41,31 @@ class Accounts:
         accounts.names.keep([*exported, *closed])
         return accounts
 
-    def close(self, episode: Episode, tariff: Tariff, skew: float) -> None:
+    def close(self, episode: Episode, tariffs: Tariffs, skew: float) -> None:
         """Book an episode that has just ended."""
-        self._book(episode, tariff, skew, Decimal(1))
+        self._book(episode, tariffs, skew, Decimal(1))
 
-    def reopen(self, episode: Episode, tariff: Tariff, skew: float) -> None:
+    def reopen(self, episode: Episode, tariffs: Tariffs, skew: float) -> None:
         """Take a booking back: the episode had not ended. It is billed as an open one again."""
-        self._book(episode, tariff, skew, Decimal(-1))
+        self._book(episode, tariffs, skew, Decimal(-1))
 
-    def _book(self, episode: Episode, tariff: Tariff, skew: float, sign: Decimal) -> None:
+    def _book(self, episode: Episode, tariffs: Tariffs, skew: float, sign: Decimal) -> None:
         end = episode.bounds.first_gone_at or episode.bounds.last_seen_orphaned_at
-        for name, spend in episode_spend(episode, tariff, upto=end, skew=skew).items():
+        for name, spend in episode_spend(episode, tariffs, upto=end, skew=skew).items():
             label = self.names(name)
             change = Spend(spend.low * sign, spend.high * sign, spend.unverified * sign)
             self.closed[label] = self.closed.get(label, Spend()) + change
             self._changed.add(label)
 
     def bill(
-        self, episodes: Iterable[Episode], tariff: Tariff, upto: datetime, skew: float
+        self, episodes: Iterable[Episode], tariffs: Tariffs, upto: datetime, skew: float
     ) -> Bill:
         """Everything until `upto`, the last moment that was really observed."""
         totals = dict(self.closed)
         by_episode: dict[str, Spend] = {}
         for episode in episodes:
             whole = Spend()
-            for name, spend in episode_spend(episode, tariff, upto=upto, skew=skew).items():
+            for name, spend in episode_spend(episode, tariffs, upto=upto, skew=skew).items():
                 label = self.names(name)
                 totals[label] = totals.get(label, Spend()) + spend
                 whole += spend
@@ -81,11 +81,11 @@ class Accounts:
         self.exported = bill.exported
         self._changed = set()
 
-    def burn(self, episodes: Iterable[Episode], tariff: Tariff) -> dict[str, Spend]:
+    def burn(self, episodes: Iterable[Episode], tariffs: Tariffs) -> dict[str, Spend]:
         """USD an hour at this moment, by agent name."""
         burning: dict[str, Spend] = {}
         for episode in episodes:
-            for name, rate in burn_per_hour(episode, tariff).items():
+            for name, rate in burn_per_hour(episode, tariffs).items():
                 label = self.names(name)
                 burning[label] = burning.get(label, Spend()) + rate
         return burning

@@ -9,7 +9,7 @@ from dataclasses import replace
 from watchdog.core.facts import facts_of
 from watchdog.core.model import Episode
 from watchdog.core.policy import Policy, Ruling, walk
-from watchdog.core.profiles import Tariff
+from watchdog.core.profiles import Tariffs
 from watchdog.core.records import Spend
 from watchdog.core.rooms import RoomBook
 
@@ -19,7 +19,7 @@ def decide(
     book: RoomBook,
     policies: Sequence[Policy],
     *,
-    tariff: Tariff,
+    tariffs: Tariffs,
     spend: Mapping[str, Spend],
     watched: float,
 ) -> dict[str, Ruling]:
@@ -28,7 +28,7 @@ def decide(
     for episode in episodes:
         facts = facts_of(
             episode,
-            tariff,
+            tariffs,
             spend=spend.get(episode.id, Spend()),
             watched=watched,
             skew=book.skew,

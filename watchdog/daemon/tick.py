@@ -15,7 +15,7 @@ from watchdog.core.gates import Safeguards, holding, project_words
 from watchdog.core.hooks import RoomEvent, Taken
 from watchdog.core.model import Look, RoomListing, TickResult, VerdictState
 from watchdog.core.policy import Action, Policy, Ruling, built_in_policies, ordered
-from watchdog.core.profiles import Tariff
+from watchdog.core.profiles import Tariffs
 from watchdog.core.records import TickRecord
 from watchdog.core.report import TickReport
 from watchdog.core.rooms import RoomBook
@@ -40,7 +40,7 @@ class ProjectConfig:
 
     name: str
     poll: float
-    tariff: Tariff
+    tariffs: Tariffs
     rules: DetectionRules = NO_RULES
     max_drop: float = 0.5
     policies: tuple[Policy, ...] = ()
@@ -93,8 +93,8 @@ class Project:
             config.name,
             self._book,
             new_id=new_id,
-            on_close=lambda e: self._accounts.close(e, config.tariff, self._book.skew),
-            on_reopen=lambda e: self._accounts.reopen(e, config.tariff, self._book.skew),
+            on_close=lambda e: self._accounts.close(e, config.tariffs, self._book.skew),
+            on_reopen=lambda e: self._accounts.reopen(e, config.tariffs, self._book.skew),
             why_gone=self._enforcer.close_reason,
             watched=lambda: self._watched(self._clock.monotonic()),
         )
@@ -248,7 +248,7 @@ class Project:
             self._tracker.episodes,
             self._book,
             self.config.policies,
-            tariff=self.config.tariff,
+            tariffs=self.config.tariffs,
             spend=bill.episodes,
             watched=watched,
         )
@@ -282,7 +282,7 @@ class Project:
     def _bill(self, now: datetime) -> Bill:
         return self._accounts.bill(
             self._tracker.episodes,
-            self.config.tariff,
+            self.config.tariffs,
             self._watch.good_wall or now,
             self._book.skew,
         )
@@ -414,7 +414,7 @@ class Project:
             backlog=self._enforcer.take_backlog(views) if result is TickResult.OK else None,
             stranded=sum(e.stranded_since is not None for e in episodes),
             spend=accounts.exported,
-            burn=accounts.burn(episodes, self.config.tariff),
+            burn=accounts.burn(episodes, self.config.tariffs),
             sweep_age=self._book.looks.sweep_age(mono),
             count_meaning=self._book.learner.meaning,
             clock_skew=this.skew if this.skew is not None else report.clock_skew,

@@ -16,7 +16,7 @@ from watchdog.core.facts import facts_of
 from watchdog.core.model import CloseReason, Episode
 from watchdog.core.policy import Action, Policy, RoomFacts, Ruling, walk
 from watchdog.core.pricing import episode_spend
-from watchdog.core.profiles import Tariff
+from watchdog.core.profiles import Tariffs
 from watchdog.core.records import Spend, TickRecord
 from watchdog.core.roomlists import matching
 
@@ -47,7 +47,7 @@ class Rules:
     """What is applied: policies in the order of the walk, and what is never deleted. `poll` is seconds."""
 
     policies: tuple[Policy, ...]
-    tariff: Tariff
+    tariffs: Tariffs
     poll: float
     protected: tuple[str, ...] = ()
     simulations: bool = True
@@ -181,8 +181,10 @@ def replay_one(episode: Episode, rules: Rules, tick: TickRecord | None) -> Repla
         why=why,
         moment=moment,
         moment_latest=latest,
-        further=_further(episode, rules.tariff, (moment, latest), span.until),
-        is_priced=not rules.tariff.unpriced,
+        further=_further(episode, rules.tariffs, (moment, latest), span.until),
+        is_priced=not any(
+            rules.tariffs.of(episode.room_name, span.agent_name).unpriced for span in episode.agents
+        ),
         seconds_left=left,
         would_have_hurt=fate is Fate.ACTED_ON
         and episode.close_reason in _RETURNED
@@ -231,7 +233,7 @@ def _due(episode: Episode, lived: float, rules: Rules) -> tuple[Ruling, float | 
     while True:
         at = episode.bounds.first_orphaned_at + timedelta(seconds=age)
         then = _as_it_was(episode, at)
-        ruling = walk(rules.policies, _facts(then, rules.tariff, at, age))
+        ruling = walk(rules.policies, _facts(then, rules.tariffs, at, age))
         if ruling.is_due(age) and then.present_agents:
             return ruling, age
         coming = [change for change in changes if change > age]
@@ -242,9 +244,9 @@ def _due(episode: Episode, lived: float, rules: Rules) -> tuple[Ruling, float | 
         age = min(coming)
 
 
-def _facts(then: Episode, tariff: Tariff, at: datetime, age: float) -> RoomFacts:
-    spend = _spend(then, tariff, at)
-    return facts_of(then, tariff, spend=spend, watched=then.watched_at_open + age, skew=0.0)
+def _facts(then: Episode, tariffs: Tariffs, at: datetime, age: float) -> RoomFacts:
+    spend = _spend(then, tariffs, at)
+    return facts_of(then, tariffs, spend=spend, watched=then.watched_at_open + age, skew=0.0)
 
 
 def _changes(episode: Episode) -> list[float]:
@@ -294,16 +296,16 @@ def _fate(episode: Episode, ruling: Ruling, moment: datetime, rules: Rules) -> t
     return Fate.ACTED_ON, ruling.why_due
 
 
-def _spend(episode: Episode, tariff: Tariff, upto: datetime) -> Spend:
-    return sum(episode_spend(episode, tariff, upto=upto).values(), Spend())
+def _spend(episode: Episode, tariffs: Tariffs, upto: datetime) -> Spend:
+    return sum(episode_spend(episode, tariffs, upto=upto).values(), Spend())
 
 
 def _further(
-    episode: Episode, tariff: Tariff, moments: Sequence[datetime], until: datetime
+    episode: Episode, tariffs: Tariffs, moments: Sequence[datetime], until: datetime
 ) -> Spend:
     """What it cost from the moments, the earliest and the latest, to its end."""
-    whole = _spend(episode, tariff, until)
-    first, last = (_spend(episode, tariff, moment) for moment in moments)
+    whole = _spend(episode, tariffs, until)
+    first, last = (_spend(episode, tariffs, moment) for moment in moments)
     low = max(Decimal(0), whole.low - last.low)
     # Both are billed in whole steps, but not from the same second: low must not pass high for that.
     high = max(low, whole.high - first.high)

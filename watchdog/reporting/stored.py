@@ -11,7 +11,7 @@ from watchdog.core.model import Episode, Role, RoomSnapshot, Verdict, VerdictSta
 from watchdog.core.names import UNNAMED
 from watchdog.core.policy import Policy, Ruling, walk
 from watchdog.core.pricing import episode_spend
-from watchdog.core.profiles import Tariff
+from watchdog.core.profiles import Tariffs
 from watchdog.core.records import Spend, TickRecord
 from watchdog.core.report import OrphanView
 from watchdog.reporting.steering import Steering, stored_words
@@ -20,7 +20,7 @@ from watchdog.reporting.steering import Steering, stored_words
 def stored_orphans(
     episodes: Iterable[Episode],
     ticks: Mapping[str, TickRecord],
-    tariffs: Mapping[str, Tariff],
+    tariffs: Mapping[str, Tariffs],
     *,
     policies: Sequence[Policy],
     steering: Mapping[str, Steering],
@@ -28,7 +28,7 @@ def stored_orphans(
 ) -> tuple[OrphanView, ...]:
     """Open episodes as of their project's newest tick, the oldest first.
 
-    Spend needs the project's tariff: without it (a project that is no longer configured) it is zero
+    Spend needs the project's tariffs: without it (a project that is no longer configured) it is zero
     and `unpriced` should say so.
     """
     views = [
@@ -45,18 +45,18 @@ def stored_orphans(
 
 
 def stored_ruling(
-    episode: Episode, tick: TickRecord | None, tariff: Tariff | None, policies: Sequence[Policy]
+    episode: Episode, tick: TickRecord | None, tariffs: Tariffs | None, policies: Sequence[Policy]
 ) -> Ruling | None:
     """What the policies say of an open episode, as far as the database knows its history."""
-    if tick is None or tariff is None or not episode.is_open:
+    if tick is None or tariffs is None or not episode.is_open:
         return None
-    spend = stored_spend(episode, tick, tariff)
-    facts = facts_of(episode, tariff, spend=spend, watched=tick.watched_seconds, skew=0.0)
+    spend = stored_spend(episode, tick, tariffs)
+    facts = facts_of(episode, tariffs, spend=spend, watched=tick.watched_seconds, skew=0.0)
     return walk(policies, facts)
 
 
 def _view(
-    episode: Episode, tick: TickRecord | None, tariff: Tariff | None, policies: Sequence[Policy]
+    episode: Episode, tick: TickRecord | None, tariffs: Tariffs | None, policies: Sequence[Policy]
 ) -> OrphanView:
     present = episode.present_agents
     names = [span.agent_name for span in present or episode.agents]
@@ -69,8 +69,8 @@ def _view(
         age=watched_age(episode, tick),
         session_age=_seconds_since(episode.room_created_at, tick),
         num_participants=0,
-        spend=stored_spend(episode, tick, tariff),
-        ruling=stored_ruling(episode, tick, tariff, policies),
+        spend=stored_spend(episode, tick, tariffs),
+        ruling=stored_ruling(episode, tick, tariffs, policies),
     )
 
 
@@ -88,18 +88,23 @@ def watched_age(episode: Episode, tick: TickRecord | None) -> float:
     return max(0.0, tick.watched_seconds - episode.watched_at_open) if tick else 0.0
 
 
-def stored_spend(episode: Episode, tick: TickRecord | None, tariff: Tariff | None) -> Spend:
+def stored_spend(episode: Episode, tick: TickRecord | None, tariffs: Tariffs | None) -> Spend:
     """What an episode has cost until the newest tick, or its end."""
-    if tariff is None:
+    if tariffs is None:
         return Spend()
     upto = episode.bounds.first_gone_at or (
         tick.at if tick else episode.bounds.last_seen_orphaned_at
     )
-    return sum(episode_spend(episode, tariff, upto=upto).values(), Spend())
+    return sum(episode_spend(episode, tariffs, upto=upto).values(), Spend())
 
 
 def _seconds_since(at: datetime, tick: TickRecord | None) -> float:
     return max(0.0, (tick.at - at).total_seconds()) if tick else 0.0
+
+
+def lacks_price(episode: Episode, tariffs: Tariffs) -> bool:
+    """Whether an agent in it runs a meter without a price."""
+    return any(tariffs.of(episode.room_name, s.agent_name).unpriced for s in episode.agents)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,7 @@ class History:
 
     episodes: tuple[Episode, ...] = ()
     tick: TickRecord | None = None
-    tariff: Tariff | None = None
+    tariffs: Tariffs | None = None
     policies: tuple[Policy, ...] = ()
     steering: Steering | None = None
     problem: str = ""
@@ -122,9 +127,9 @@ class History:
 
     def spend(self, episode: Episode) -> Spend | None:
         """What it has cost; None where a price is lacking."""
-        if self.tariff is None or self.tariff.unpriced:
+        if self.tariffs is None or lacks_price(episode, self.tariffs):
             return None
-        return stored_spend(episode, self.tick, self.tariff)
+        return stored_spend(episode, self.tick, self.tariffs)
 
     def words(
         self,
@@ -151,4 +156,4 @@ class History:
 
     def ruling(self, episode: Episode) -> Ruling | None:
         """What the policies say of an open episode."""
-        return stored_ruling(episode, self.tick, self.tariff, self.policies)
+        return stored_ruling(episode, self.tick, self.tariffs, self.policies)

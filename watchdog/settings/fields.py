@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from urllib.parse import urlsplit
 
+from watchdog.core.model import LEG_KINDS
+from watchdog.core.profiles import HOSTINGS
+
 PERSON_KINDS = ("STANDARD", "INGRESS", "SIP", "CONNECTOR", "BRIDGE")
 """LiveKit's kinds that can be a person."""
-LEAVABLE_KINDS = ("SIP", "INGRESS", "CONNECTOR", "BRIDGE")
+LEAVABLE_KINDS = LEG_KINDS
 """The kinds that are persons unless the operator says otherwise (T12)."""
 BUILT_IN_POLICIES = ("transfer", "phone", "never-attended", "default")
 """The names that no policy of the operator's may bear (SAFETY B)."""
@@ -163,6 +166,15 @@ def check_policy_name(value: str) -> str:
             f"is a built-in policy's name, as are {', '.join(BUILT_IN_POLICIES)}; choose another"
         )
     return _name(value, "policy")
+
+
+def check_profile_name(value: str) -> str:
+    """A profile's name: it stands in reports, beside those that need no table."""
+    if value in HOSTINGS:
+        raise ValueError(
+            f"is a built-in profile's name, as are {', '.join(HOSTINGS)}; choose another"
+        )
+    return _name(value, "profile")
 
 
 def _name(value: str, what: str) -> str:

@@ -32,6 +32,7 @@ class TableList:
 
 
 TABLE_LISTS: Mapping[str, TableList] = {
+    "prices.profiles": TableList("profile"),
     "policies": TableList("policy"),
     "projects": TableList(
         "project",
@@ -39,7 +40,7 @@ TABLE_LISTS: Mapping[str, TableList] = {
         variables=LIVEKIT_VARIABLES,
     ),
 }
-"""Every list of tables, by its key. Each of its tables has a `name` that no other has."""
+"""Every list of tables, by its key with dots. Each of its tables has a `name` that no other has."""
 
 
 def settings_keys(
@@ -62,8 +63,14 @@ def section_of(info: FieldInfo) -> type[BaseModel] | None:
     return None
 
 
+def table_list_of(path: tuple[str, ...]) -> str | None:
+    """The key of the list of tables in which a setting stands, if it does."""
+    prefixes = (".".join(path[:n]) for n in range(1, len(path) + 1))
+    return next((prefix for prefix in prefixes if prefix in TABLE_LISTS), None)
+
+
 def variable_of(path: tuple[str, ...]) -> str | None:
     """The `WATCHDOG_` variable of a setting; none for what stands in a list of tables."""
-    if path[0] in TABLE_LISTS:
+    if table_list_of(path) is not None:
         return None
     return ENV_PREFIX + "__".join(path).upper()

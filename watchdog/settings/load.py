@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 
 from watchdog.core.errors import ConfigurationError
+from watchdog.core.globs import overlap
 from watchdog.settings import problems
 from watchdog.settings.durations import format_duration
 from watchdog.settings.files import read_secret, read_toml
@@ -21,6 +23,7 @@ from watchdog.settings.keys import (
     TABLE_LISTS,
     section_of,
     settings_keys,
+    table_list_of,
     variable_of,
 )
 from watchdog.settings.model import (
@@ -30,7 +33,12 @@ from watchdog.settings.model import (
     Settings,
 )
 from watchdog.settings.problems import Problem
-from watchdog.settings.sections import GRACE_BEYOND_POLL, PolicySettings, Project
+from watchdog.settings.sections import (
+    GRACE_BEYOND_POLL,
+    PolicySettings,
+    ProfileSettings,
+    Project,
+)
 
 CONFIG_VARIABLE = "WATCHDOG_CONFIG"
 DEFAULT_FILE = "watchdog.toml"
@@ -294,14 +302,14 @@ def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
             continue
         if _is_service_link(name, value):
             continue
-        first = name.upper().removeprefix(ENV_PREFIX).partition("_")[0].lower()
-        if tables := TABLE_LISTS.get(first):
+        dotted = name[len(ENV_PREFIX) :].lower().replace("__", ".")
+        listed = table_list_of(tuple(dotted.replace("_", ".").split(".")))
+        if listed is not None:
             yield (
-                f"{problems.shown(name)[1:-1]}: {first} are given as [[{first}]] in the configuration "
-                f"file{tables.or_else}"
+                f"{problems.shown(name)[1:-1]}: {listed.rpartition('.')[2]} are given as [[{listed}]] in "
+                f"the configuration file{TABLE_LISTS[listed].or_else}"
             )
             continue
-        dotted = name[len(ENV_PREFIX) :].lower().replace("__", ".")
         path = tuple(problems.nearest(dotted, map(".".join, _VARIABLES.values())).split("."))
         yield (
             f"{problems.shown(name)[1:-1]}: no setting has this variable; the nearest known one is "
@@ -327,14 +335,16 @@ def _contradictions(settings: Settings) -> Iterator[Problem]:
             f"half of detection.requests_per_minute = {allowed}; poll less often or allow more",
         )
     for tables, described in TABLE_LISTS.items():
-        names = [table.name for table in getattr(settings, tables)]
+        path = tuple(tables.split("."))
+        names = [table.name for table in attrgetter(tables)(settings)]
         for number, name in enumerate(names):
             if name in names[:number]:
                 yield Problem(
-                    (tables, number, "name"),
+                    (*path, number, "name"),
                     f"{problems.shown(name)} is taken by another {described.one}; give each its own "
                     "name",
                 )
+    yield from _clashes(settings.prices.profiles)
     for number, policy in enumerate(settings.policies):
         for key, wrong in _wrong_times(policy, interval):
             yield Problem(("policies", number, key), wrong)
@@ -345,6 +355,29 @@ def _contradictions(settings: Settings) -> Iterator[Problem]:
                 "can match no room: where no person was ever seen there are no last_person_kinds; "
                 "leave one of the two out",
             )
+
+
+def _clashes(profiles: Sequence[ProfileSettings]) -> Iterator[Problem]:
+    """Profiles of which two could hold for one agent, and those that hold for nobody in particular."""
+    for number, profile in enumerate(profiles):
+        place = ("prices", "profiles", number)
+        if not profile.agents and not profile.rooms:
+            yield Problem(
+                (*place, "agents"),
+                "is left out, and so is rooms: say for which agents or rooms it holds; what holds for all "
+                "the others stands in [prices] itself",
+            )
+        for other in profiles[:number]:
+            if _may_meet(profile.agents, other.agents) and _may_meet(profile.rooms, other.rooms):
+                yield Problem(
+                    (*place, "agents" if profile.agents else "rooms"),
+                    f"can match what profile {problems.shown(other.name)} matches too, and nothing says "
+                    "which of the two holds; let their globs exclude each other",
+                )
+
+
+def _may_meet(one: Sequence[str], two: Sequence[str]) -> bool:
+    return not one or not two or any(overlap(a, b) for a in one for b in two)
 
 
 def _wrong_times(policy: PolicySettings, poll_interval: timedelta) -> Iterator[tuple[str, str]]:
@@ -366,6 +399,10 @@ def _wrong_times(policy: PolicySettings, poll_interval: timedelta) -> Iterator[t
         yield "warn_before", f"{wrong}; shorten it or raise the grace"
 
 
+def _words(path: problems.Place) -> tuple[str, ...]:
+    return tuple(part for part in path if isinstance(part, str))
+
+
 class _Reporter:
     """Says where a value came from: the variable, or the file and the key."""
 
@@ -375,14 +412,14 @@ class _Reporter:
 
     def line(self, problem: Problem) -> str:
         """The whole sentence."""
-        words = tuple(part for part in problem.path if isinstance(part, str))
+        words = _words(problem.path)
         variable = variable_of(words) if words else None
         if variable and variable in self._environ:
             return f"{variable}: {problem.message}"
         where = [str(self._file)] if self._file else []
         if table := problems.listed_table(problem.path):
-            where.append(f"[[{table[0]}]] no. {int(table[1]) + 1}")
-            words = words[1:]
+            where.append(f"[[{'.'.join(_words(table))}]] no. {int(table[-1]) + 1}")
+            words = _words(problem.path[len(table) :])
         if words:
             where.append(".".join(words))
         return ": ".join([*where, problem.message])

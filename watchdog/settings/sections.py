@@ -1,5 +1,6 @@
 """The sections of the configuration: `[http]`, `[limits]`, …, and the tables of lists. All are frozen."""
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +17,7 @@ from pydantic import (
     SecretStr,
 )
 
-from watchdog.core.profiles import PROFILES
+from watchdog.core.profiles import HOSTINGS
 from watchdog.core.suspects import SUSPECT_IDENTITIES
 from watchdog.settings.durations import format_duration, parse_duration, parse_recordings
 from watchdog.settings.fields import (
@@ -31,6 +32,7 @@ from watchdog.settings.fields import (
     check_not_person_kind,
     check_person_kind,
     check_policy_name,
+    check_profile_name,
     check_project_name,
     check_server_url,
     parse_listen,
@@ -68,9 +70,24 @@ def _filled(value: object) -> object:
 
 
 def _known_profile(value: str) -> str:
-    if value not in PROFILES:
-        raise ValueError(f"is no profile; the profiles are {', '.join(PROFILES)}")
+    if value not in HOSTINGS:
+        raise ValueError(f"is no profile; the profiles are {', '.join(HOSTINGS)}")
     return value
+
+
+def _share(value: object) -> object:
+    """What one agent has of its machine, from decimal text; a float would not be what is written."""
+    if isinstance(value, Decimal):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 1024:
+        return Decimal(value)
+    if (
+        isinstance(value, str)
+        and re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,6})?", value)
+        and Decimal(value)
+    ):
+        return Decimal(value)
+    raise ValueError('must be a number above 0 in quotes, like "0.25"')
 
 
 def _lower(value: object) -> object:
@@ -236,7 +253,68 @@ class PrivacySettings(_Section):
     )
 
 
-class PricesSettings(_Section):
+MeterName = Annotated[str, BeforeValidator(_filled)]
+Share = Annotated[Decimal, BeforeValidator(_share)]
+
+
+class ChoicesSettings(_Section):
+    """What agents run beside LiveKit itself: meters of the price book."""
+
+    profile: Annotated[str, BeforeValidator(_filled), AfterValidator(_known_profile)] | None = (
+        Field(
+            default=None,
+            description=f"Where agents and server run: {', '.join(f'`{name}`' for name in HOSTINGS)}; left "
+            "out, the second for a `*.livekit.cloud` URL and the third elsewhere",
+        )
+    )
+    stt: MeterName | None = Field(
+        default=None,
+        description="The meter of their speech-to-text, like `lk.inference.stt.deepgram-nova-3`",
+    )
+    llm: MeterName | None = Field(
+        default=None,
+        description="The meter of their language model; tokens cannot be seen from outside",
+    )
+    tts: MeterName | None = Field(
+        default=None,
+        description="The meter of their text-to-speech; characters cannot be seen from outside",
+    )
+    avatar: MeterName | None = Field(
+        default=None,
+        description="The meter of their avatar, like `tavus.cvi.starter`, beside its connection",
+    )
+    sip: MeterName | None = Field(
+        default=None,
+        description="The meter of a SIP leg left in an orphaned room; left out, between 0 and the dearest",
+    )
+    recording: MeterName | None = Field(
+        default=None,
+        description="The meter of a recording that goes on in an orphaned room; left out, between 0 and the "
+        "dearest",
+    )
+    vcpu: Share | None = Field(
+        default=None, description='One agent\'s share of its machine in vCPUs, like `"0.25"`'
+    )
+    memory_gb: Share | None = Field(
+        default=None, description='One agent\'s share of its machine in GB of memory, like `"0.5"`'
+    )
+
+
+class ProfileSettings(ChoicesSettings):
+    """One `[[prices.profiles]]` table: what the agents it names run."""
+
+    name: Annotated[str, AfterValidator(check_profile_name)] = Field(
+        description="Its name in reports: 1 to 64 of `A-Z a-z 0-9 . _ -`, unique"
+    )
+    agents: tuple[Glob, ...] = Field(
+        default=(), description="Globs of the names of the agents it holds for; none: every agent"
+    )
+    rooms: tuple[Glob, ...] = Field(
+        default=(), description="Globs of the rooms it holds in; none: every room"
+    )
+
+
+class PricesSettings(ChoicesSettings):
     """`[prices]`."""
 
     book: Annotated[Path | None, BeforeValidator(_filled)] = Field(
@@ -247,12 +325,8 @@ class PricesSettings(_Section):
         description="The LiveKit Cloud plan whose list prices apply; `build` has no overage price: "
         "spend is shown as unpriced",
     )
-    profile: Annotated[str, BeforeValidator(_filled), AfterValidator(_known_profile)] | None = (
-        Field(
-            default=None,
-            description=f"What your agents run: {', '.join(f'`{name}`' for name in PROFILES)}; left "
-            "out, the second for a `*.livekit.cloud` URL and the third elsewhere",
-        )
+    profiles: tuple[ProfileSettings, ...] = Field(
+        default=(), description="What some of your agents run instead"
     )
 
 

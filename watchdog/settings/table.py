@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from watchdog.settings.durations import DURATION_FORMS, format_duration
 from watchdog.settings.fields import ListenAddress
-from watchdog.settings.keys import TABLE_LISTS, settings_keys, variable_of
+from watchdog.settings.keys import TABLE_LISTS, settings_keys, table_list_of, variable_of
 
 _TYPE_NAMES: Mapping[Any, str] = {
     timedelta: "duration",
@@ -48,8 +48,8 @@ def describe() -> tuple[Setting, ...]:
 
 def _setting(path: tuple[str, ...], field: FieldInfo) -> Setting:
     variable = variable_of(path)
-    if variable is None:
-        variable = TABLE_LISTS[path[0]].variables.get(path[-1])
+    if (listed := table_list_of(path)) is not None:
+        variable = TABLE_LISTS[listed].variables.get(path[-1])
     default = None if field.is_required() else field.get_default(call_default_factory=True)
     return Setting(
         key=".".join(path),
@@ -93,6 +93,7 @@ def configuration_markdown() -> str:
         forms=DURATION_FORMS,
         settings=_table(None),
         policies=_table("policies"),
+        profiles=_table("prices.profiles"),
         projects=_table("projects"),
         policy_example=POLICY_EXAMPLE.rstrip(),
         example=EXAMPLE.rstrip(),
@@ -108,8 +109,7 @@ def _table(tables: str | None) -> str:
     rows = [
         _cells(setting)
         for setting in describe()
-        if (first := setting.key.partition(".")[0]) == tables
-        or (tables is None and first not in TABLE_LISTS)
+        if table_list_of(tuple(setting.key.split("."))) == tables
     ]
     if not any(row[3] for row in rows):  # a column of nothing
         for row in (head, *rows):
@@ -118,10 +118,10 @@ def _table(tables: str | None) -> str:
 
 
 def _cells(setting: Setting) -> list[str]:
-    first, _, rest = setting.key.partition(".")
+    listed = table_list_of(tuple(setting.key.split(".")))
     default = f"`{setting.default}`" if setting.default is not None else ""
     return [
-        f"`{rest if first in TABLE_LISTS else setting.key}`",
+        f"`{setting.key if listed is None else setting.key.removeprefix(listed + '.')}`",
         setting.type.replace('"', "`"),
         "required" if setting.required else default,
         f"`{setting.variable}`" if setting.variable else "",
@@ -157,6 +157,7 @@ rooms = ["call-*"]             # all that mode "allowlist" deletes
 [prices]
 plan = "scale"
 profile = "cloud-hosted"
+stt = "lk.inference.stt.deepgram-nova-3"
 
 [[projects]]
 name = "eu"
@@ -230,6 +231,26 @@ A built-in `grace` below `poll_interval` + 35s is raised to it.
 ```toml
 {policy_example}
 ```
+
+## Profiles
+
+What an agent runs decides what it costs while nobody talks to it: the difference can be a factor of
+700. `[prices]` says it for every agent, `[[prices.profiles]]` for those that it names; what a profile
+leaves out is as `[prices]` has it. One line is enough for the usual cases:
+
+```toml
+[prices]
+profile = "cloud-hosted"                  # agents deployed to LiveKit Cloud ...
+stt = "lk.inference.stt.deepgram-nova-3"  # ... whose speech-to-text is billed by the connection
+profiles = [{{ name = "video", agents = ["video-*"], avatar = "tavus.cvi.starter" }}]
+```
+
+{profiles}
+
+The meters are those of the price book (`livekit-watchdog prices --all`, or your own in `prices.book`). A
+meter that is not billed while nobody speaks adds nothing; one of which that is not known counts in the
+high estimate alone. Tokens and characters cannot be seen from outside, and are never in the sums. No
+agent may be matched by two profiles.
 
 ## Projects
 

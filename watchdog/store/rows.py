@@ -55,12 +55,12 @@ def agent_rows(episode: Episode) -> dict[str, dict[str, Any]]:
             "joined_at": span.joined_at,
             **_bounds_row(span.bounds),
         }
-        for position, span in enumerate(episode.agents)
+        for position, span in enumerate(episode.connections)
     }
 
 
-def episode_of(row: RowMapping, agents: tuple[AgentSpan, ...]) -> Episode:
-    """The episode a row and its agents' rows describe."""
+def episode_of(row: RowMapping, connections: tuple[AgentSpan, ...]) -> Episode:
+    """The episode a row and the rows of its connections describe."""
     reason, kinds = row["close_reason"], row["person_kinds"]
     return Episode(
         id=row["id"],
@@ -73,7 +73,8 @@ def episode_of(row: RowMapping, agents: tuple[AgentSpan, ...]) -> Episode:
         person_seen=row["person_seen"],
         bounds=_bounds_of(row),
         watched_at_open=row["watched_at_open"],
-        agents=agents,
+        agents=tuple(c for c in connections if c.role is not Role.RECORDER),
+        recordings=tuple(c for c in connections if c.role is Role.RECORDER),
         last_reachable_at=row["last_reachable_at"],
         last_probed_at=row["last_probed_at"],
         stranded_since=row["stranded_since"],
@@ -185,13 +186,12 @@ def advanced(episode: Episode, seen: datetime | None, probed: datetime | None) -
     room reachable. Neither moves a bound back.
     """
     if seen is not None:
-        agents = tuple(
-            span
-            if span.bounds.first_gone_at is not None
-            else replace(span, bounds=_seen(span.bounds, seen))
-            for span in episode.agents
+        episode = replace(
+            episode,
+            bounds=_seen(episode.bounds, seen),
+            agents=_all_seen(episode.agents, seen),
+            recordings=_all_seen(episode.recordings, seen),
         )
-        episode = replace(episode, bounds=_seen(episode.bounds, seen), agents=agents)
     if probed is not None:
         episode = replace(
             episode,
@@ -199,6 +199,15 @@ def advanced(episode: Episode, seen: datetime | None, probed: datetime | None) -
             last_reachable_at=max(episode.last_reachable_at or probed, probed),
         )
     return episode
+
+
+def _all_seen(spans: tuple[AgentSpan, ...], at: datetime) -> tuple[AgentSpan, ...]:
+    return tuple(
+        span
+        if span.bounds.first_gone_at is not None
+        else replace(span, bounds=_seen(span.bounds, at))
+        for span in spans
+    )
 
 
 def _seen(bounds: Bounds, at: datetime) -> Bounds:
