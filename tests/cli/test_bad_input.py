@@ -303,9 +303,13 @@ WRONG_BOOKS = {
         GOOD_BOOK.replace("minimum_s", "minimun_s"),
         'unknown key "minimun_s"; the nearest known one is minimum_s',
     ),
-    "unknown meter": (
-        GOOD_BOOK.replace("lk.agent_session", "lk.agent_sesion"),
-        "the nearest known one is lk.agent_session",
+    "a meter's name": (
+        GOOD_BOOK.replace("lk.agent_session", "lk agent"),
+        'meter: "lk agent" must be 1 to 64 of A-Z a-z 0-9 . _ -',
+    ),
+    "overlapping days": (
+        GOOD_BOOK + GOOD_BOOK.partition('currency = "USD"\n')[2],
+        "no. 2 (lk.agent_session, ship): effective_from: its days overlap with those of no. 1",
     ),
     "missing price": (GOOD_BOOK.replace('price = "0.02"\n', ""), "price: is missing"),
 }

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from watchdog.core.errors import ConfigurationError
-from watchdog.core.profiles import AGENT_SESSION, HOSTINGS, WEBRTC_PARTICIPANT, Part, profile_of
-from watchdog.prices.book import load_book
+from watchdog.core.profiles import AGENT_SESSION, HOSTINGS, WEBRTC_PARTICIPANT, profile_of
+from watchdog.prices.book import OwnBook, check_book, load_book
 
 TODAY = date(2026, 10, 1)
 
@@ -58,16 +58,16 @@ def test_the_built_in_prices(meter: str, plan: str, price: str | None, included:
 
 def test_every_entry_says_where_it_is_from_and_when_that_was_checked():
     for entry in load_book().meters:
-        assert entry.source == (
-            "public transcriptions of livekit.com/pricing, August to September 2026"
-        )
-        assert entry.effective_from <= entry.last_verified <= date(2026, 9, 30)
+        livekits = entry.provider == "livekit"
+        assert ("transcriptions of livekit.com/pricing" in entry.source) is livekits
+        assert ("which page this one was read from is not recorded" in entry.source) is not livekits
+        assert entry.effective_from <= entry.last_verified == date(2026, 9, 30)
 
 
 def test_every_meter_of_a_profile_is_in_the_book_under_every_plan():
     book = load_book()
     for profile in map(profile_of, HOSTINGS):
-        for meter in (u.meter for p in (Part.AGENT, Part.AVATAR) for u in profile.uses.get(p, ())):
+        for meter in profile.meters:
             for plan in ("ship", "scale", "build"):
                 assert book.find(meter, plan, TODAY), (profile.name, meter, plan)
 
@@ -85,6 +85,86 @@ def test_an_entry_of_yours_replaces_the_built_in_one_and_no_other(tmp_path: Path
     assert mine.find(AGENT_SESSION, "scale", TODAY) == built_in.find(AGENT_SESSION, "scale", TODAY)
     assert len(mine.meters) == len(built_in.meters)
     assert mine.book_version == f"{built_in.book_version}+mine"
+
+
+def test_what_you_add_is_a_meter_like_the_others(tmp_path: Path):
+    added = ENTRY.replace("lk.agent_session", "acme.tts").replace('"ship"', '"list"')
+    by_the_token = added.replace("acme.tts", "acme.llm.in").replace('"min"', '"1M tokens"')
+    mine = load_book(book_at(tmp_path, ENVELOPE + added + by_the_token))
+    for plan in ("ship", "scale", "build"):
+        entry = mine.find("acme.tts", plan, TODAY)
+        assert entry is not None
+        assert (entry.provider, entry.basis, entry.plan) == ("acme", "connection_time", "list")
+        assert entry.is_timed
+        tokens = mine.find("acme.llm.in", plan, TODAY)
+        assert tokens is not None
+        assert (tokens.basis, tokens.is_timed, tokens.hourly) == ("tokens", False, 0)
+    assert len(mine.meters) == len(load_book().meters) + 2
+
+
+def test_a_price_under_the_plan_goes_before_the_list_price(tmp_path: Path):
+    contract = ENTRY.replace("lk.agent_session", "deepgram.nova-3").replace(
+        "source", "effective_to = 2026-11-01\nsource"
+    )
+    mine = load_book(book_at(tmp_path, ENVELOPE + contract))
+    prices = {
+        (plan, day): getattr(mine.find("deepgram.nova-3", plan, day), "price", None)
+        for plan in ("ship", "scale")
+        for day in (TODAY, date(2026, 11, 1))
+    }
+    assert prices == {
+        ("ship", TODAY): Decimal("0.008"),
+        ("ship", date(2026, 11, 1)): Decimal("0.0048"),
+        ("scale", TODAY): Decimal("0.0048"),
+        ("scale", date(2026, 11, 1)): Decimal("0.0048"),
+    }
+
+
+def test_what_holds_under_a_plan_on_a_day_is_each_meter_once():
+    book = load_book()
+    for plan in ("ship", "scale", "build"):
+        under = book.under(plan, TODAY)
+        assert [entry.meter for entry in under] == sorted({entry.meter for entry in book.meters})
+        assert {entry.plan for entry in under} == {plan, "list"}
+        assert all(book.find(entry.meter, plan, TODAY) == entry for entry in under)
+    assert book.under("ship", date(2026, 8, 23)) == ()
+
+
+def test_a_price_is_stale_from_the_day_the_book_says():
+    book = load_book()
+    [entry] = {e for e in book.meters if (e.meter, e.plan) == (AGENT_SESSION, "ship")}
+    assert not book.is_stale(entry, date(2026, 12, 28))
+    assert book.is_stale(entry, date(2026, 12, 29))
+
+
+def test_a_book_can_be_checked_by_itself(tmp_path: Path):
+    new = ENTRY.replace("lk.agent_session", "acme.tts").replace('"ship"', '"list"')
+    in_scale = ENTRY.replace('"ship"', '"scale"')
+    found = check_book(book_at(tmp_path, ENVELOPE + ENTRY + in_scale + new), TODAY)
+    assert found == OwnBook("mine", 3, 2, ("acme.tts",), ())
+
+
+def test_what_may_be_a_slip_is_said_and_not_refused(tmp_path: Path):
+    misspelt = ENTRY.replace("lk.agent_session", "lk.agent_sesion")
+    early = ENTRY.replace("last_verified = 2026", "last_verified = 2062")
+    file = book_at(tmp_path, ENVELOPE + misspelt + early)
+    assert check_book(file, TODAY).notes == (
+        (
+            "[[prices]] no. 1 (lk.agent_sesion, ship): meter: is new; if lk.agent_session is meant, "
+            "the built-in price of that stays in force"
+        ),
+        "[[prices]] no. 2 (lk.agent_session, ship): last_verified: 2062-10-01 is yet to come",
+    )
+    assert load_book(file).find("lk.agent_sesion", "ship", TODAY) is not None
+
+
+def test_a_broken_book_is_refused_by_the_check_as_by_the_program(tmp_path: Path):
+    file = book_at(tmp_path, ENVELOPE + ENTRY.replace('"0.008"', '"-1"'))
+    with pytest.raises(ConfigurationError) as checked:
+        check_book(file, TODAY)
+    with pytest.raises(ConfigurationError) as loaded:
+        load_book(file)
+    assert str(checked.value) == str(loaded.value)
 
 
 def test_when_prices_are_stale_stands_in_the_book(tmp_path: Path):
@@ -116,13 +196,15 @@ def test_the_hash_is_that_of_what_the_book_says_not_of_how_it_is_written(tmp_pat
 
     once = content_hash(ENVELOPE + ENTRY)
     assert len(once) == 64
-    assert once == content_hash("# a remark\n" + ENVELOPE + ENTRY + 'basis = "connection_time"\n')
+    usual = 'basis = "connection_time"\nprovider = "livekit"\nfinal = false\n'
+    assert once == content_hash("# a remark\n" + ENVELOPE + ENTRY + usual)
     assert once != content_hash(ENVELOPE + ENTRY.replace("0.008", "0.009"))
     assert once != content_hash(ENVELOPE + ENTRY.replace("minimum_s = 10", "minimum_s = 60"))
     assert once != load_book().content_hash
     assert load_book().content_hash == load_book().content_hash
 
 
+UNITS = "min, connection-min, h, vCPU-h, GB-h, GB, 1M chars, 1M tokens"
 HERE = "book.toml: [[prices]] no. 1 (lk.agent_session, ship): "
 BROKEN = [
     ('price = "0.008"', 'price = "-0.008"', 'price: "-0.008" is negative; a price is 0 or more'),
@@ -150,20 +232,17 @@ BROKEN = [
     (
         'unit = "min"',
         'unit = "fortnight"',
-        (
-            'unit: "fortnight" is no unit this version can measure; use min or connection-min or h or '
-            "vCPU-h or GB-h"
-        ),
+        f'unit: "fortnight" is no known unit; use one of {UNITS}',
     ),
     (
         'unit = "min"',
         "unit = [60]",
-        "unit: is no unit this version can measure; use min or connection-min or h or vCPU-h or GB-h",
+        f"unit: is no known unit; use one of {UNITS}",
     ),
     (
         'plan = "ship"',
         'plan = "boat"',
-        'plan: "boat" must be one of "ship", "scale" or "build"',
+        'plan: "boat" must be one of "ship", "scale", "build" or "list"',
     ),
     (
         "bills_when_idle = true",
@@ -188,6 +267,21 @@ BROKEN = [
         'confidence = "high"',
         'confidence = "high"\nmin_s = 3',
         'unknown key "min_s"; the nearest known one is minimum_s',
+    ),
+    (
+        'unit = "min"',
+        'unit = "1M tokens"\nbasis = "audio_time"',
+        'basis: "audio_time" does not go with unit "1M tokens"; use "tokens"',
+    ),
+    (
+        'unit = "min"',
+        'unit = "min"\nbasis = "chars"',
+        'basis: "chars" does not go with unit "min"; use "connection_time" or "audio_time" or "allocated"',
+    ),
+    (
+        "minimum_s = 10",
+        "minimum_s = 10\nfinal = true",
+        "final: needs max_session_s, after which the session has ended for good",
     ),
     (
         "effective_from = 2026-08-24",
@@ -219,10 +313,17 @@ def test_a_broken_entry_is_refused_with_one_clear_sentence(
             ),
         ),
         (
-            ENVELOPE + ENTRY.replace("lk.agent_session", "lk.agent_sesion"),
+            ENVELOPE + ENTRY.replace("lk.agent_session", "an agent"),
             (
-                "book.toml: [[prices]] no. 1 (lk.agent_sesion, ship): meter: no profile runs this "
-                "meter; the nearest known one is lk.agent_session"
+                'book.toml: [[prices]] no. 1 (an agent, ship): meter: "an agent" must be 1 to 64 of '
+                "A-Z a-z 0-9 . _ -"
+            ),
+        ),
+        (
+            ENVELOPE + ENTRY.replace('"ship"', '"list"'),
+            (
+                'book.toml: [[prices]] no. 1 (lk.agent_session, list): plan: "list" is never used for '
+                'this meter, which has a price under each plan; write "ship", "scale" or "build"'
             ),
         ),
         (

@@ -12,7 +12,13 @@ UNIT_SECONDS: Mapping[str, int] = {
     "vCPU-h": 3600,
     "GB-h": 3600,
 }
-"""The units a span can be priced in, and their seconds."""
+"""The units a span can be priced in, and their seconds; of vCPU-h and GB-h, for one vCPU and one GB."""
+
+UNSEEN_UNITS = ("GB", "1M chars", "1M tokens")
+"""The units whose number cannot be seen from outside: a price in one is shown, and in no estimate."""
+
+LIST_PLAN = "list"
+"""The plan of what is not bought from LiveKit: its prices hold whatever LiveKit plan one has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,8 @@ class Meter:
 
     `price` is in `currency` per `unit`; None is unpriced, which is not 0. `bills_when_idle` is None
     where nobody knows. A session is billed in steps of `increment_s` and as at least `minimum_s`.
+    It ends by itself after `max_session_s`, and for good where that is `final`: nothing reopens it.
+    `included` is how much of the unit the plan includes a month.
     It is valid from `effective_from` to the day before `effective_to` (None: still valid).
     """
 
@@ -47,13 +55,19 @@ class Meter:
 
     @property
     def is_timed(self) -> bool:
-        """Whether it is billed by a time that can be seen from outside."""
+        """Whether it bills time, which can be seen from outside; tokens, characters and bytes cannot."""
         return self.unit in UNIT_SECONDS
 
     @property
     def hourly(self) -> Decimal:
-        """What an hour of it costs; 0 where it is unpriced, so look at `price` first."""
-        return (self.price or Decimal(0)) * 3600 / UNIT_SECONDS[self.unit]
+        """What an hour of it costs; 0 where it is unpriced or bills no time: look at these first."""
+        if self.price is None or not self.is_timed:
+            return Decimal(0)
+        return self.price * 3600 / UNIT_SECONDS[self.unit]
+
+    def is_valid(self, on: date) -> bool:
+        """Whether it holds on that day."""
+        return self.effective_from <= on and (self.effective_to is None or on < self.effective_to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +83,22 @@ class PriceBook:
     """How long after its verification a price counts as stale."""
 
     def find(self, meter: str, plan: str, on: date) -> Meter | None:
-        """The entry that is valid on that day, or None: the meter is unpriced then."""
-        for entry in self.meters:
-            if (
-                (entry.meter, entry.plan) == (meter, plan)
-                and entry.effective_from <= on
-                and (entry.effective_to is None or on < entry.effective_to)
-            ):
-                return entry
+        """The entry that is valid on that day, or None: the meter is unpriced then.
+
+        One under the plan itself goes before one under plan `list`.
+        """
+        for wanted in (plan, LIST_PLAN):
+            for entry in self.meters:
+                if (entry.meter, entry.plan) == (meter, wanted) and entry.is_valid(on):
+                    return entry
         return None
+
+    def under(self, plan: str, on: date) -> tuple[Meter, ...]:
+        """What `find` gives for every meter under that plan on that day, by name."""
+        names = sorted({entry.meter for entry in self.meters})
+        found = (self.find(name, plan, on) for name in names)
+        return tuple(entry for entry in found if entry is not None)
+
+    def is_stale(self, entry: Meter, on: date) -> bool:
+        """Whether its last verification is too long ago on that day."""
+        return entry.last_verified + self.stale_after <= on

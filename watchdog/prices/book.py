@@ -1,89 +1,38 @@
 """The price book: a dated file in this package, and the operator's own that overrides it."""
 
+import difflib
 import hashlib
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import Decimal
+from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from watchdog.core.errors import ConfigurationError
-from watchdog.core.pricebook import UNIT_SECONDS, Meter, PriceBook
+from watchdog.core.pricebook import LIST_PLAN, Meter, PriceBook
+from watchdog.prices.schema import Entry, Envelope, checked, place_of
 from watchdog.settings.files import parse_toml, read_toml
-from watchdog.settings.problems import nearest, problems_of, shown
 
 _BUILT_IN = "the built-in price book"
-_DECIMAL = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,12})?")
+_NEAR = 0.85
+"""So much alike are a meter's name and a misspelling of it, by difflib's measure."""
 
 
-def _price(value: object) -> Decimal | None:
-    if value is None or value == "unpriced":
-        return None
-    if isinstance(value, Decimal):
-        return value
-    if isinstance(value, int | float):
-        raise ValueError('must be decimal text in quotes, like "0.0005"')  # noqa: TRY004 - pydantic collects ValueError
-    if not isinstance(value, str) or not _DECIMAL.fullmatch(value):
-        raise ValueError('is no price; write decimal text like "0.0005", or "unpriced"')
-    if value.startswith("-"):
-        raise ValueError("is negative; a price is 0 or more")
-    return Decimal(value)
+@dataclass(frozen=True, slots=True)
+class OwnBook:
+    """What an operator's book says beside the built-in one.
 
+    `replacing` counts its entries that take the place of built-in ones; `new_meters` are those that
+    the built-in book does not have. `notes` are what may be a slip, one sentence each.
+    """
 
-def _unit(value: object) -> object:
-    if not isinstance(value, str) or value not in UNIT_SECONDS:
-        raise ValueError(f"is no unit this version can measure; use {' or '.join(UNIT_SECONDS)}")
-    return value
-
-
-def _idle(value: object) -> object:
-    if value == "unknown":
-        return None
-    if value is None or isinstance(value, bool):
-        return value
-    raise ValueError('must be true, false or "unknown"')
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
-
-
-class _Entry(_Strict):
-    """One `[[prices]]` table."""
-
-    meter: str = Field(min_length=1)
-    provider: str = "livekit"
-    plan: Literal["ship", "scale", "build"]
-    unit: Annotated[str, BeforeValidator(_unit)]
-    price: Annotated[Decimal | None, BeforeValidator(_price)]
-    currency: Literal["USD"] = "USD"
-    basis: Literal["connection_time", "audio_time", "tokens", "chars", "allocated"] = (
-        "connection_time"
-    )
-    bills_when_idle: Annotated[bool | None, BeforeValidator(_idle)]
-    increment_s: int = Field(ge=1)
-    minimum_s: int = Field(ge=0)
-    max_session_s: int | None = Field(default=None, ge=1)
-    included: int | None = Field(default=None, ge=0)
-    effective_from: date
-    effective_to: date | None = None
-    source: str = Field(min_length=1)
-    last_verified: date
-    confidence: Literal["high", "medium", "low"]
-    notes: str = ""
-
-
-class _Envelope(_Strict):
-    schema_version: Literal[1]
-    book_version: str = Field(min_length=1)
-    currency: Literal["USD"]
-    stale_after_days: int | None = Field(default=None, ge=1, le=3650)
-    prices: list[_Entry]
+    book_version: str
+    entries: int
+    replacing: int
+    new_meters: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def load_book(path: Path | None = None) -> PriceBook:
@@ -92,12 +41,10 @@ def load_book(path: Path | None = None) -> PriceBook:
     An entry of yours replaces all that the built-in book says about that meter under that plan.
     Raises ConfigurationError with one line for each thing that is wrong.
     """
-    text = resources.files("watchdog.prices").joinpath("book.toml").read_text("utf-8")
-    book = _checked(parse_toml(text, _BUILT_IN), _BUILT_IN)
+    book = _built_in()
     entries, version, stale_days = book.prices, book.book_version, book.stale_after_days
     if path is not None:
-        own = _checked(read_toml(path, "price book"), str(path))
-        _refuse_unused(own.prices, {entry.meter for entry in entries}, str(path))
+        own = _own(path)
         replaced = {(entry.meter, entry.plan) for entry in own.prices}
         entries = [e for e in entries if (e.meter, e.plan) not in replaced] + own.prices
         version = f"{version}+{own.book_version}"
@@ -114,86 +61,60 @@ def load_book(path: Path | None = None) -> PriceBook:
     )
 
 
-def _hash(entries: Iterable[_Entry]) -> str:
+def check_book(path: Path, today: date) -> OwnBook:
+    """What the book at `path` changes. Raises ConfigurationError as `load_book` does."""
+    own = _own(path)
+    known = {(entry.meter, entry.plan) for entry in _built_in().prices}
+    meters = {meter for meter, _ in known}
+    return OwnBook(
+        book_version=own.book_version,
+        entries=len(own.prices),
+        replacing=sum((entry.meter, entry.plan) in known for entry in own.prices),
+        new_meters=tuple(sorted({entry.meter for entry in own.prices} - meters)),
+        notes=tuple(_slips(own.prices, meters, today)),
+    )
+
+
+@cache
+def _built_in() -> Envelope:
+    text = resources.files("watchdog.prices").joinpath("book.toml").read_text("utf-8")
+    return checked(parse_toml(text, _BUILT_IN), _BUILT_IN)
+
+
+def _own(path: Path) -> Envelope:
+    own = checked(read_toml(path, "price book"), str(path))
+    if lines := list(_never_used(own.prices)):
+        raise ConfigurationError("\n".join(f"{path}: {line}" for line in lines))
+    return own
+
+
+def _hash(entries: Iterable[Entry]) -> str:
     """SHA-256 of the entries as canonical JSON: the same prices give the same hash."""
     content = [entry.model_dump(mode="json") for entry in entries]
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _checked(document: Mapping[str, Any], name: str) -> _Envelope:
-    lines = [f"{name}: {line}" for line in _unknown_keys(document)]
-    try:
-        book = _Envelope.model_validate(document)
-    except ValidationError as error:
-        lines += [
-            f"{name}: {_where(problem.path, document)}: {problem.message}"
-            for problem in problems_of(error, frozenset())
-        ]
-    else:
-        lines += [f"{name}: {line}" for line in _overlaps(book.prices)]
-        if not lines:
-            return book
-    raise ConfigurationError("\n".join(lines)) from None
-
-
-def _where(path: Sequence[str | int], document: Mapping[str, Any]) -> str:
-    """The key; inside an entry also which one it is, by number, meter and plan."""
-    keys = [str(part) for part in path if isinstance(part, str)]
-    if len(path) < 2 or not isinstance(path[1], int):
-        return ".".join(keys)
-    entry = document["prices"][path[1]]
-    names = [entry.get(k) for k in ("meter", "plan")] if isinstance(entry, dict) else []
-    known = ", ".join(shown(n)[1:-1] for n in names if isinstance(n, str))
-    where = f"[[prices]] no. {path[1] + 1}" + (f" ({known})" if known else "")
-    return ": ".join([where, *keys[1:]])
-
-
-def _unknown_keys(document: Mapping[str, Any]) -> Iterator[str]:
-    for key in document:
-        if key not in _Envelope.model_fields:
-            yield _unknown(key, _Envelope)
-    prices = document.get("prices")
-    for number, entry in enumerate(prices if isinstance(prices, list) else ()):
-        for key in entry if isinstance(entry, dict) else ():
-            if key not in _Entry.model_fields:
-                yield f"{_where(('prices', number), document)}: {_unknown(key, _Entry)}"
-
-
-def _unknown(key: str, model: type[BaseModel]) -> str:
-    known = nearest(key, model.model_fields)
-    return f"unknown key {shown(key)}; the nearest known one is {known}"
-
-
-def _refuse_unused(entries: Iterable[_Entry], known: set[str], name: str) -> None:
-    """A misspelt meter would leave the built-in price in force without a word."""
-    lines = [
-        f"{name}: [[prices]] no. {number} ({shown(e.meter)[1:-1]}, {e.plan}): meter: no profile runs "
-        f"this meter; the nearest known one is {nearest(e.meter, known)}"
-        for number, e in enumerate(entries, start=1)
-        if e.meter not in known
-    ]
-    if lines:
-        raise ConfigurationError("\n".join(lines))
-
-
-def _overlaps(entries: Sequence[_Entry]) -> Iterator[str]:
+def _never_used(entries: Iterable[Entry]) -> Iterator[str]:
+    """A list price of what LiveKit sells by plan would leave the built-in one in force without a word."""
+    by_plan = {entry.meter for entry in _built_in().prices if entry.plan != LIST_PLAN}
     for number, entry in enumerate(entries, start=1):
-        where = f"[[prices]] no. {number} ({shown(entry.meter)[1:-1]}, {entry.plan})"
-        if entry.effective_to is not None and entry.effective_to <= entry.effective_from:
-            yield f"{where}: effective_to: {entry.effective_to} is not after effective_from"
-        for other, earlier in enumerate(entries[: number - 1], start=1):
-            if (earlier.meter, earlier.plan) == (entry.meter, entry.plan) and _overlap(
-                earlier, entry
-            ):
+        if entry.plan == LIST_PLAN and entry.meter in by_plan:
+            yield (
+                f'{place_of(number, entry)}: plan: "{LIST_PLAN}" is never used for this meter, which has '
+                'a price under each plan; write "ship", "scale" or "build"'
+            )
+
+
+def _slips(entries: Iterable[Entry], known: set[str], today: date) -> Iterator[str]:
+    """What is allowed, and may not be meant."""
+    for number, entry in enumerate(entries, start=1):
+        if entry.meter not in known:
+            near = difflib.get_close_matches(entry.meter, known, n=1, cutoff=_NEAR)
+            if near:
                 yield (
-                    f"{where}: effective_from: its days overlap with those of no. {other}; give the "
-                    "earlier one an effective_to"
+                    f"{place_of(number, entry)}: meter: is new; if {near[0]} is meant, the built-in "
+                    "price of that stays in force"
                 )
-
-
-def _overlap(one: _Entry, two: _Entry) -> bool:
-    def end(entry: _Entry) -> date:
-        return entry.effective_to or date.max
-
-    return one.effective_from < end(two) and two.effective_from < end(one)
+        if entry.last_verified > today:
+            yield f"{place_of(number, entry)}: last_verified: {entry.last_verified} is yet to come"
