@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from watchdog import __version__, acting, listing, replaying
+from watchdog import __version__, acting, listing, pricelist, replaying
 from watchdog.clocks import SystemClock
 from watchdog.core.errors import RoomServiceError, StoreError, WatchdogError
 from watchdog.core.model import TickResult
@@ -333,6 +333,7 @@ async def _history(settings: Settings, project: str, room: str) -> History:
 acting.register(app)
 listing.register(app)
 replaying.register(app)
+pricelist.register(app)
 
 
 @db.command("upgrade")

@@ -30,6 +30,8 @@ COMMANDS = (
         for name in ("allow", "protect")
         for command in ((), ("add",), ("list",), ("remove",))
     ),
+    ("prices",),
+    ("prices", "check"),
     ("db",),
     ("db", "upgrade"),
     ("db", "current"),

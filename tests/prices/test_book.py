@@ -257,6 +257,11 @@ BROKEN = [
         'last_verified = "yesterday"',
         'last_verified: "yesterday" must be a date like 2026-09-30',
     ),
+    (
+        "last_verified = 2026-10-01",
+        "last_verified = 9999-12-31",
+        "last_verified: must be at most 2999-12-31",
+    ),
     ('source = "our contract"', 'source = ""', "source: must not be empty"),
     (
         'confidence = "high"',

@@ -101,4 +101,4 @@ class PriceBook:
 
     def is_stale(self, entry: Meter, on: date) -> bool:
         """Whether its last verification is too long ago on that day."""
-        return entry.last_verified + self.stale_after <= on
+        return on - entry.last_verified >= self.stale_after

@@ -34,6 +34,8 @@ _BASES: Mapping[str, tuple[str, ...]] = {
 }
 """What a unit can be counted from; the first is taken where an entry does not say."""
 _DECIMAL = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,12})?")
+_LAST_DAY = date(2999, 12, 31)
+"""Leaves room to count on from it."""
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -96,7 +98,7 @@ class Entry(_Strict):
     effective_from: date
     effective_to: date | None = None
     source: str = Field(min_length=1)
-    last_verified: date
+    last_verified: date = Field(le=_LAST_DAY)
     confidence: Literal["high", "medium", "low"]
     notes: str = ""
 
