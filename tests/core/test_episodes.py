@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchdog.core.classify import classify
+from watchdog.core.classify import DetectionRules, classify
 from watchdog.core.episodes import (
     close_episode,
     open_episode,
@@ -168,3 +168,40 @@ def test_a6_a_webhooks_time_is_never_before_the_last_look_that_showed_a_person()
 
 def webhook(**times) -> RoomEvent:
     return RoomEvent("EV_1", EventKind.LEFT, "RM_1", "r", **times)
+
+
+def test_a_recording_is_followed_beside_the_agents_and_goes_by_the_first_agents_name():
+    def seen_with(episode, asked: float, *more: ParticipantSnapshot):
+        agent = ParticipantSnapshot("PA_1", "agent-1", kind="AGENT", agent_name="support")
+        again = Look("RM_1", at(asked), at(asked + 1), (*more, agent))
+        return seen_orphaned(episode, again, classify(again.participants))
+
+    recorder = ParticipantSnapshot("EG_1", "EG_x", kind="EGRESS")
+    episode, changed = seen_with(opened(10, "PA_1"), 25, recorder)
+    assert changed
+    (recording,) = episode.recordings
+    assert (recording.agent_name, recording.bounds.first_orphaned_at) == ("support", at(26))
+    assert [agent.participant_sid for agent in episode.agents] == ["PA_1"]
+    assert [c.participant_sid for c in episode.connections] == ["PA_1", "EG_1"]
+    episode, changed = seen_with(episode, 40)
+    assert changed
+    assert episode.recordings[0].bounds.first_gone_at == at(41)
+    closed = close_episode(seen_with(episode, 55, recorder)[0], at(70), CloseReason.ROOM_GONE)
+    assert closed.recordings[0].bounds.first_gone_at == at(70)
+    assert shift_episode(closed, timedelta(seconds=5)).recordings[0].bounds.first_gone_at == at(75)
+
+
+def test_a_leg_that_is_no_person_goes_by_the_name_of_the_agent_beside_it():
+    participants = (
+        ParticipantSnapshot("PA_S", "sip_49", kind="SIP"),
+        ParticipantSnapshot("PA_1", "agent-1", kind="AGENT", agent_name="support"),
+    )
+    first = Look("RM_1", at(0), at(1), participants)
+    verdict = classify(participants, DetectionRules(not_persons=frozenset({"SIP"})))
+    episode = open_episode(
+        "ep", "p", ROOM, first, verdict, last_attended_at=None, person_seen=None, watched=0.0
+    )
+    assert [(a.kind, a.agent_name) for a in episode.agents] == [
+        ("SIP", "support"),
+        ("AGENT", "support"),
+    ]

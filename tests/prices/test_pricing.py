@@ -12,6 +12,7 @@ from watchdog.core.pricing import (
     billed,
     billed_seconds,
     burn_per_hour,
+    episode_charges,
     episode_spend,
     seconds,
     slice_cost,
@@ -20,6 +21,8 @@ from watchdog.core.pricing import (
 from watchdog.core.profiles import (
     AGENT_SESSION,
     WEBRTC_PARTICIPANT,
+    Assignment,
+    Choices,
     Part,
     Profile,
     Rated,
@@ -135,6 +138,112 @@ def test_a_worked_hour_of_one_stranded_agent(profile: str, plan: str, low: str, 
     assert spend == Spend(Decimal(low), Decimal(high), Decimal(0))
 
 
+AVATARED = Choices(stt="deepgram.nova-3", avatar="tavus.cvi.starter")
+
+
+@pytest.mark.parametrize(
+    ("hosting", "choices", "low"),
+    [
+        ("cloud-hosted", Choices(stt="lk.inference.stt.deepgram-nova-3"), "0.888"),
+        ("self-hosted-on-cloud", Choices(stt="deepgram.nova-3"), "0.03"),
+        ("self-hosted-on-cloud", Choices(stt="assemblyai.universal-streaming"), "0.18"),
+        ("self-hosted-on-cloud", AVATARED, "22.26"),
+        ("self-hosted-everything", AVATARED, "22.20"),
+    ],
+)
+def test_the_worked_hours_come_out_to_the_cent(hosting: str, choices: Choices, low: str):
+    """PRICES.md, "Worked hours": an agent, and its avatar where it has one."""
+    tariffs = everywhere(resolve_tariff(BOOK, profile_of(hosting, choices), "ship", TODAY))
+    agents = [span(0, 3600, attended=0, joined=0)]
+    if choices.avatar:
+        avatar = span(0, 3600, attended=0, joined=0, role=Role.AVATAR)
+        agents.append(replace(avatar, participant_sid="PA_2"))
+    spent = episode_spend(episode(*agents), tariffs, upto=after(3600))
+    assert spent["support"].low == Decimal(low)
+
+
+def test_tokens_and_characters_are_said_to_be_unseen_and_cost_nothing():
+    choices = Choices(llm="lk.inference.llm.gpt-4o-mini.in", tts="elevenlabs.flash-v2.5")
+    made = resolve_tariff(BOOK, profile_of("self-hosted-on-cloud", choices), "ship", TODAY)
+    assert made.unseen == ("lk.inference.llm.gpt-4o-mini.in", "elevenlabs.flash-v2.5")
+    assert made.unpriced == ()
+    assert span_cost(span(attended=0), made, upto=after(3600)).high == Decimal("0.03")
+
+
+def test_a_share_of_a_machine_is_charged_by_its_size():
+    choices = Choices(vcpu=Decimal("0.25"), memory_gb=Decimal("0.5"))
+    made = resolve_tariff(BOOK, profile_of("self-hosted-everything", choices), "ship", TODAY)
+    hour = span_cost(span(attended=0), made, upto=after(3600))
+    assert hour.low == hour.high == Decimal("0.25") * Decimal("0.04048") + Decimal("0.0022225")
+
+
+@pytest.mark.parametrize(
+    ("kind", "choices", "low", "high"),
+    [
+        ("SIP", Choices(), "0", "1.20"),
+        ("SIP", Choices(sip="lk.sip.third_party"), "0.24", "0.24"),
+        ("CONNECTOR", Choices(), "0", "0.03"),
+        ("BRIDGE", Choices(), "0", "0.03"),
+    ],
+)
+@pytest.mark.trap("T12")
+def test_t12_a_leg_that_is_no_person_is_charged_as_a_leg_and_not_as_an_agent(
+    kind: str, choices: Choices, low: str, high: str
+):
+    leg = replace(span(attended=0), kind=kind)
+    choices = replace(choices, stt="lk.inference.stt.deepgram-nova-3")
+    made = resolve_tariff(BOOK, profile_of("cloud-hosted", choices), "ship", TODAY)
+    assert span_cost(leg, made, upto=after(3600)) == Spend(Decimal(low), Decimal(high))
+
+
+def test_a_recording_left_behind_is_charged_beside_the_agent():
+    recorder = replace(span(attended=0, role=Role.RECORDER), participant_sid="EG_1", kind="EGRESS")
+    room = replace(episode(span(attended=0)), recordings=(recorder,))
+    choices = Choices(recording="lk.egress.composite.audio")
+    for chosen, low, high in ((Choices(), "0.03", "1.23"), (choices, "0.33", "0.33")):
+        made = resolve_tariff(BOOK, profile_of("self-hosted-on-cloud", chosen), "ship", TODAY)
+        spent = episode_spend(room, everywhere(made), upto=after(3600))
+        assert spent == {"support": Spend(Decimal(low), Decimal(high))}
+
+
+def test_what_has_no_price_is_charged_in_seconds_and_not_in_money():
+    ingress = replace(span(attended=0, gone=60), kind="INGRESS")
+    made = everywhere(tariff("cloud-hosted"))
+    ((_, _, charge),) = episode_charges(episode(ingress), made, upto=after(3600))
+    assert charge.rated.meter.price is None
+    assert (charge.seconds, charge.spend) == (Decimal(60), Spend())
+
+
+def test_each_agent_is_charged_by_the_profile_that_names_it():
+    dear = resolve_tariff(BOOK, profile_of("cloud-hosted", name="dear"), "ship", TODAY)
+    tariffs = Tariffs(
+        tariff("self-hosted-on-cloud"),
+        (Assignment(dear, agents=("vip-*",)), Assignment(dear, agents=("x",), rooms=("call-*",))),
+    )
+    room = episode(*(span(attended=0, name=name) for name in ("vip-1", "x", "support")))
+    spent = {n: s.low for n, s in episode_spend(room, tariffs, upto=after(3600)).items()}
+    assert spent == {
+        "vip-1": Decimal("0.60"),
+        "x": Decimal("0.60"),
+        "support": Decimal("0.03"),
+    }
+    elsewhere = replace(room, room_name="other")
+    assert episode_spend(elsewhere, tariffs, upto=after(3600))["x"].low == Decimal("0.03")
+
+
+def test_a_price_is_lacking_for_those_agents_alone_that_may_run_the_meter():
+    build = resolve_tariff(BOOK, profile_of("cloud-hosted"), "build", TODAY)
+    tariffs = Tariffs(
+        tariff("self-hosted-on-cloud"),
+        (Assignment(build, agents=("free-*",)), Assignment(build, agents=("x",), rooms=("b*",))),
+    )
+    assert {n: tariffs.lacks_price(n) for n in ("free-1", "x", "support")} == {
+        "free-1": True,
+        "x": True,
+        "support": False,
+    }
+
+
 @pytest.mark.trap("T10")
 @pytest.mark.parametrize("profile", ["cloud-hosted", "self-hosted-on-cloud"])
 def test_t10_an_avatar_is_charged_its_own_connection_and_no_agent_session(profile: str):
@@ -143,7 +252,7 @@ def test_t10_an_avatar_is_charged_its_own_connection_and_no_agent_session(profil
     assert spend == Spend(Decimal("0.03"), Decimal("0.03"))
 
 
-@pytest.mark.parametrize("role", [r for r in Role if r not in (Role.AGENT, Role.AVATAR)])
+@pytest.mark.parametrize("role", [Role.PERSON, Role.LEFT])
 def test_who_is_neither_agent_nor_avatar_costs_nothing_here(role: Role):
     spend = span_cost(span(role=role), tariff("cloud-hosted"), upto=after(3600))
     assert spend == Spend()

@@ -280,7 +280,7 @@ def _unknown_keys(
         field = model.model_fields.get(key)
         if field is None:
             dotted = ".".join(str(part) for part in path if isinstance(part, str))
-            yield Problem(problems.listed_table(prefix), _unknown(dotted))
+            yield Problem(_table_of(prefix), _unknown(dotted))
         elif section := section_of(field):
             if isinstance(value, dict):
                 yield from _unknown_keys(value, section, path)
@@ -367,6 +367,7 @@ def _clashes(profiles: Sequence[ProfileSettings]) -> Iterator[Problem]:
                 "is left out, and so is rooms: say for which agents or rooms it holds; what holds for all "
                 "the others stands in [prices] itself",
             )
+            continue
         for other in profiles[:number]:
             if _may_meet(profile.agents, other.agents) and _may_meet(profile.rooms, other.rooms):
                 yield Problem(
@@ -403,6 +404,14 @@ def _words(path: problems.Place) -> tuple[str, ...]:
     return tuple(part for part in path if isinstance(part, str))
 
 
+def _table_of(path: problems.Place) -> problems.Place:
+    """The part of a path that leads to a table in a list, like ("projects", 0); else nothing."""
+    for number, part in enumerate(path):
+        if isinstance(part, int) and ".".join(_words(path[:number])) in TABLE_LISTS:
+            return path[: number + 1]
+    return ()
+
+
 class _Reporter:
     """Says where a value came from: the variable, or the file and the key."""
 
@@ -417,7 +426,7 @@ class _Reporter:
         if variable and variable in self._environ:
             return f"{variable}: {problem.message}"
         where = [str(self._file)] if self._file else []
-        if table := problems.listed_table(problem.path):
+        if table := _table_of(problem.path):
             where.append(f"[[{'.'.join(_words(table))}]] no. {int(table[-1]) + 1}")
             words = _words(problem.path[len(table) :])
         if words:

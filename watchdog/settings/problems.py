@@ -52,17 +52,6 @@ class Problem:
     message: str
 
 
-def listed_table(path: Place) -> Place:
-    """The part of a path that leads to a table in a list, like ("projects", 0); else nothing."""
-    if len(path) > 1 and isinstance(path[1], int):
-        return path[:2]
-    for number, part in enumerate(path[:-1]):
-        # A number that nothing follows is a place in a list of single values.
-        if isinstance(part, int):
-            return path[: number + 1]
-    return ()
-
-
 def shown(value: object) -> str:
     """A value for an error message: quoted, on one line, not too long."""
     if isinstance(value, str):
