@@ -15,8 +15,8 @@ from watchdog.core.model import (
     VerdictState,
 )
 from watchdog.core.policy import Action, Fit, Policy, Ruling, Step
-from watchdog.core.records import Spend
 from watchdog.core.report import Change, ChangeKind, OrphanView, TickReport
+from watchdog.core.spend import Spend
 
 START = datetime(2026, 9, 1, 12, 0, tzinfo=UTC)
 

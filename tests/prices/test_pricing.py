@@ -34,7 +34,7 @@ from watchdog.core.profiles import (
     profile_of,
     resolve_tariff,
 )
-from watchdog.core.records import Spend
+from watchdog.core.spend import Spend
 from watchdog.prices.book import load_book
 
 TODAY = date(2026, 10, 1)

@@ -12,7 +12,7 @@ from watchdog.core.model import AgentSpan, Bounds, Role
 from watchdog.core.pricebook import Meter
 from watchdog.core.pricing import billed_seconds, slice_cost, span_cost
 from watchdog.core.profiles import Part, Rated, Rates, Tariff
-from watchdog.core.records import Spend
+from watchdog.core.spend import Spend
 
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
 TINY = Decimal("1e-18")

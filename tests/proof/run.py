@@ -32,8 +32,8 @@ from watchdog.core.gates import Safeguards
 from watchdog.core.hooks import RoomEvent
 from watchdog.core.model import CloseReason, Role
 from watchdog.core.policy import Action, Match, Policy, built_in_policies, ordered
-from watchdog.core.records import Spend
 from watchdog.core.report import ChangeKind, TickReport
+from watchdog.core.spend import Spend
 from watchdog.core.steady import SteadyClock
 from watchdog.daemon.enforce import Powers
 from watchdog.daemon.tick import Project, ProjectConfig

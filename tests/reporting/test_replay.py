@@ -11,7 +11,8 @@ from watchdog.core.model import CloseReason, Episode, TickResult
 from watchdog.core.policy import Action, Match, Policy, built_in_policies, ordered
 from watchdog.core.pricebook import Meter
 from watchdog.core.profiles import Part, Rated, Rates, Tariff, Tariffs
-from watchdog.core.records import Spend, TickRecord
+from watchdog.core.records import TickRecord
+from watchdog.core.spend import Spend
 from watchdog.reporting.replay import Fate, Rules, replay, replay_one, sight_of
 
 POLL = 15.0

@@ -13,7 +13,8 @@ from sqlalchemy import event
 from tests.store.builders import RowCounter, agent, at, closed, episode, seen_at, sqlite_rows, tick
 from watchdog.core.errors import StoreError
 from watchdog.core.model import TickResult
-from watchdog.core.records import ProjectMemory, Spend
+from watchdog.core.records import ProjectMemory
+from watchdog.core.spend import Spend
 from watchdog.store import episodes as store_episodes
 from watchdog.store import rows as store_rows
 from watchdog.store.database import Database, open_database

@@ -14,7 +14,8 @@ import pytest
 
 from tests.store.builders import agent, at, closed, episode, seen_at, sqlite_rows, tick
 from watchdog.core.errors import StoreError
-from watchdog.core.records import ProjectMemory, Spend
+from watchdog.core.records import ProjectMemory
+from watchdog.core.spend import Spend
 from watchdog.store.database import open_database
 from watchdog.store.episodes import EpisodeStore
 
@@ -109,7 +110,7 @@ import asyncio, sys
 from dataclasses import replace
 from decimal import Decimal
 from tests.store.builders import agent, episode, seen_at, tick
-from watchdog.core.records import Spend
+from watchdog.core.spend import Spend
 from watchdog.store.database import open_database
 from watchdog.store.episodes import EpisodeStore
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tests.store.builders import START, agent, at, closed, episode, tick
 from watchdog.core.errors import StoreError
 from watchdog.core.model import AgentSpan, Bounds, CloseReason, Episode, Role, TickResult
-from watchdog.core.records import ProjectMemory, Spend, TickRecord
+from watchdog.core.records import ProjectMemory, TickRecord
+from watchdog.core.spend import Spend
 from watchdog.store.database import Database, open_database
 from watchdog.store.episodes import EpisodeStore
 from watchdog.store.tables import storable

@@ -39,8 +39,12 @@ def open_episode(
     last_attended_at: datetime | None,
     person_seen: bool | None,
     watched: float,
+    skew: float | None = None,
 ) -> Episode:
-    """The episode that this ORPHANED look begins. `watched` is the project's watched clock now."""
+    """The episode that this ORPHANED look begins.
+
+    `watched` is the project's watched clock now, `skew` the server's clock less ours where it is known.
+    """
     # Clocks can be set back between two looks; a span that ends before it begins helps nobody.
     attended = None if last_attended_at is None else min(last_attended_at, look.answered_at)
     bounds = Bounds(attended, look.answered_at, look.asked_at)
@@ -55,6 +59,7 @@ def open_episode(
         person_seen=person_seen,
         bounds=bounds,
         watched_at_open=watched,
+        skew=skew,
         agents=tuple(_span(a, _name(a, verdict), bounds) for a in _agents(verdict)),
         recordings=tuple(_span(a, _name(a, verdict), bounds) for a in _recorders(verdict)),
     )
@@ -194,6 +199,7 @@ def reopen_episode(episode: Episode) -> Episode:
         recordings=tuple(map(resumed, episode.recordings)),
         close_reason=None,
         watched_at_close=None,
+        policy="",
     )
 
 
@@ -219,6 +225,7 @@ def shift_episode(episode: Episode, by: timedelta) -> Episode:
         last_reachable_at=moved(episode.last_reachable_at),
         last_probed_at=moved(episode.last_probed_at),
         stranded_since=moved(episode.stranded_since),
+        skew=None if episode.skew is None else episode.skew - by.total_seconds(),
     )
 
 

@@ -6,7 +6,7 @@ from watchdog.core.model import Episode
 from watchdog.core.policy import RoomFacts
 from watchdog.core.pricing import burn_per_hour
 from watchdog.core.profiles import Tariffs
-from watchdog.core.records import Spend
+from watchdog.core.spend import Spend
 
 
 def facts_of(

@@ -204,6 +204,10 @@ class Episode:
     close_reason: CloseReason | None = None
     recordings: tuple[AgentSpan, ...] = ()
     """The recorders that were seen in it: they are billed, and neither agents nor persons."""
+    skew: float | None = None
+    """The server's clock less ours, in seconds, as measured when it began; None where it was not."""
+    policy: str = ""
+    """The policy that spoke for it at last, of a closed episode; empty where none had been asked yet."""
 
     @property
     def connections(self) -> tuple[AgentSpan, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 from watchdog.core.model import AgentSpan, Episode
 from watchdog.core.pricebook import UNIT_SECONDS, Meter
 from watchdog.core.profiles import Rated, Rates, Tariff, Tariffs
-from watchdog.core.records import Spend
+from watchdog.core.spend import Spend
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -150,7 +150,7 @@ def _joined(span: AgentSpan, skew: float | None) -> datetime | None:
 
 
 def episode_charges(
-    episode: Episode, tariffs: Tariffs, *, upto: datetime, skew: float | None = None
+    episode: Episode, tariffs: Tariffs, *, upto: datetime
 ) -> Iterator[tuple[AgentSpan, Tariff, Charge]]:
     """Every charge of an episode until `upto`, with whose it is and by which tariff.
 
@@ -165,19 +165,17 @@ def episode_charges(
             span,
             tariff.rates(span),
             upto=upto,
-            skew=skew,
+            skew=episode.skew,
             verified_until=verified_until,
             not_before=episode.bounds.last_attended_at,
         ):
             yield span, tariff, charge
 
 
-def episode_spend(
-    episode: Episode, tariffs: Tariffs, *, upto: datetime, skew: float | None = None
-) -> dict[str, Spend]:
+def episode_spend(episode: Episode, tariffs: Tariffs, *, upto: datetime) -> dict[str, Spend]:
     """What an episode has cost until `upto`, by agent name as the server gave it."""
     spent = {span.agent_name: Spend() for span in episode.connections}
-    for span, _, charge in episode_charges(episode, tariffs, upto=upto, skew=skew):
+    for span, _, charge in episode_charges(episode, tariffs, upto=upto):
         spent[span.agent_name] += charge.spend
     return spent
 

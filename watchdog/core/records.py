@@ -5,22 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from watchdog.core.avoided import Avoidance
 from watchdog.core.gatenotes import GateNotes
 from watchdog.core.model import Episode, TickResult
-
-
-@dataclass(frozen=True, slots=True)
-class Spend:
-    """An estimate in USD: certainly billed, possibly billed, and not verified to be running (A10)."""
-
-    low: Decimal = Decimal(0)
-    high: Decimal = Decimal(0)
-    unverified: Decimal = Decimal(0)
-
-    def __add__(self, other: "Spend") -> "Spend":
-        return Spend(
-            self.low + other.low, self.high + other.high, self.unverified + other.unverified
-        )
+from watchdog.core.spend import Spend
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +46,8 @@ class TickRecord:
     probed: Mapping[str, datetime] = field(default_factory=dict)
     verdicts: Mapping[str, int] = field(default_factory=dict)
     exported: Mapping[str, Spend] = field(default_factory=dict)
+    avoided: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
+    """What deletions have avoided, in USD by agent name and basis, as exported after this tick."""
     gates: GateNotes = field(default_factory=GateNotes)
     suspects: tuple[Suspect, ...] = ()
     webhooks: tuple[str, ...] = ()
@@ -82,3 +72,9 @@ class ProjectMemory:
     last_good_at: datetime | None = None
     closed_spend: Mapping[str, Spend] = field(default_factory=dict)
     webhooks: tuple[str, ...] = ()
+    avoiding: tuple[Avoidance, ...] = ()
+    """What deletions avoid, and is not all booked yet."""
+    avoided: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
+    """What those avoided that are over, in USD by agent name and basis."""
+    accounted: frozenset[str] = frozenset()
+    """The episodes lately deleted of which it is written what that avoids."""

@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from watchdog.core.deletion import AuditEntry, Mode
 from watchdog.core.gates import PROTECTIONS, Word, holding
 from watchdog.core.model import CountMeaning, Episode, TickResult, VerdictState
 from watchdog.core.policy import Action, Ruling
-from watchdog.core.records import Spend, Suspect
+from watchdog.core.records import Suspect
+from watchdog.core.spend import Spend
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +137,14 @@ class TickReport:
     rooms: Mapping[VerdictState, int] = field(default_factory=dict)
     orphans: tuple[OrphanView, ...] = ()
     orphaned_agents: Mapping[str, int] = field(default_factory=dict)
+    duplicate_agents: int = 0
+    """Agents beside another of the same name in the same orphaned room."""
     stranded: int = 0
     due: Mapping[str, int] = field(default_factory=dict)
     spend: Mapping[str, Spend] = field(default_factory=dict)
     burn: Mapping[str, Spend] = field(default_factory=dict)
+    avoided: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
+    """What verified deletions have avoided, in USD by agent name (bounded label) and basis."""
     changes: tuple[Change, ...] = ()
     gates: Mapping[str, bool] = field(default_factory=dict)
     holds: tuple[Word, ...] = ()

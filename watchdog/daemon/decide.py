@@ -10,8 +10,8 @@ from watchdog.core.facts import facts_of
 from watchdog.core.model import Episode
 from watchdog.core.policy import Policy, Ruling, walk
 from watchdog.core.profiles import Tariffs
-from watchdog.core.records import Spend
 from watchdog.core.rooms import RoomBook
+from watchdog.core.spend import Spend
 
 
 def decide(

@@ -119,6 +119,7 @@ class Enforcer:
         self._control: Control | None = None
         self._unwritten: list[AuditEntry] = []
         self._outcomes: list[AuditEntry] = []
+        self._verified: list[AuditEntry] = []
         self._changes: list[Change] = []
         self._mode_before: Mode | None = None
         self._backlog_told = False
@@ -143,6 +144,11 @@ class Enforcer:
         self._planner.told = set(memory.told)
         self._marks.load(memory, now, mono)
         self._cooldowns.remember(memory.deletions, now, mono)
+        self._verified = [
+            entry
+            for entry in memory.deletions
+            if entry.kind is AuditKind.OUTCOME and entry.outcome is Outcome.DELETED
+        ]
         for intent, answer in memory.open_intents:
             self._attempts.begin(intent, answer, mono)
             self._requests.done(intent.intent)
@@ -176,6 +182,11 @@ class Enforcer:
         """The outcomes that were settled, and are on disk, since this was last asked."""
         outcomes, self._outcomes = tuple(self._outcomes), []
         return outcomes
+
+    def take_verified(self) -> tuple[AuditEntry, ...]:
+        """The deletions seen to have taken effect since this was last asked, or by an earlier run."""
+        verified, self._verified = tuple(self._verified), []
+        return verified
 
     def note_event(self, event: RoomEvent) -> None:
         """A webhook, which may say that somebody came to a room that was just deleted."""
@@ -476,6 +487,7 @@ class Enforcer:
         await self._powers.audit.append(self._unwritten)
         settled = [e for e in self._unwritten if e.kind is AuditKind.OUTCOME]
         self._outcomes += settled
+        self._verified += [entry for entry in settled if entry.outcome is Outcome.DELETED]
         self._unwritten = []
 
     def _tell(self, kind: ChangeKind, episode: Episode, detail: str) -> None:

@@ -6,8 +6,10 @@ from typing import Protocol
 
 from watchdog.core.budget import Purpose
 from watchdog.core.deletion import AuditEntry, AuditMemory, Control
+from watchdog.core.ledger import NO_POSTINGS, Postings
 from watchdog.core.model import AgentDispatch, Episode, Look, RoomListing, RoomSnapshot
-from watchdog.core.records import ProjectMemory, Spend, TickRecord
+from watchdog.core.records import ProjectMemory, TickRecord
+from watchdog.core.spend import Spend
 
 
 class RoomService(Protocol):
@@ -65,13 +67,14 @@ class Store(Protocol):
         record: TickRecord,
         changed: Sequence[Episode],
         closed_spend: Mapping[str, Spend],
+        postings: Postings = NO_POSTINGS,
     ) -> int:
         """One tick in one transaction; returns the number of rows written.
 
         The record costs one row. `changed` are episodes that were opened, changed or closed (moved
         `last_seen_orphaned_at` and `last_probed_at` alone travel in the record); `closed_spend` is, for
         the agent names whose sum changed, what all closed episodes have cost: written over what was
-        there, so that a commit that is made twice counts once.
+        there, so that a commit that is made twice counts once. `postings` is what the ledger says anew.
         """
         ...
 

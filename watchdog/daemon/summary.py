@@ -7,9 +7,9 @@ from watchdog.core.gates import Word
 from watchdog.core.model import Episode, Role, VerdictState
 from watchdog.core.names import UNNAMED
 from watchdog.core.policy import Ruling
-from watchdog.core.records import Spend
 from watchdog.core.report import OrphanView
 from watchdog.core.rooms import RoomBook
+from watchdog.core.spend import Spend
 from watchdog.daemon.accounts import Accounts, Bill
 from watchdog.daemon.plan import MISSING
 

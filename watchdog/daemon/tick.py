@@ -4,16 +4,18 @@
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from watchdog.core.budget import Purpose, TokenBucket
 from watchdog.core.classify import NO_RULES, DetectionRules
+from watchdog.core.deletion import Mode
 from watchdog.core.errors import RoomServiceError, StoreError
 from watchdog.core.gates import Safeguards, holding, project_words
 from watchdog.core.hooks import RoomEvent, Taken
-from watchdog.core.model import Look, RoomListing, TickResult, VerdictState
+from watchdog.core.ledger import Postings, lines_of
+from watchdog.core.model import Episode, Look, RoomListing, TickResult, VerdictState
 from watchdog.core.policy import Action, Policy, Ruling, built_in_policies, ordered
 from watchdog.core.profiles import Tariffs
 from watchdog.core.records import TickRecord
@@ -24,6 +26,7 @@ from watchdog.core.suspects import SuspectList, SuspectRules, Suspects
 from watchdog.core.watch import ListTrust, Trust, Watch, watched_gap
 from watchdog.daemon.accounts import Accounts, Bill
 from watchdog.daemon.asking import REFUSALS, Asker, Pass
+from watchdog.daemon.avoided import AvoidedSpend, Sums
 from watchdog.daemon.decide import decide
 from watchdog.daemon.enforce import Enforcer, Powers
 from watchdog.daemon.inbox import Inbox
@@ -71,7 +74,8 @@ class Project:
         self._store = store
         self._clock = clock
         self._inbox = Inbox(config.rules)
-        self._accounts = Accounts()
+        self._accounts = Accounts(config.tariffs)
+        self._avoided = AvoidedSpend(self._accounts.names)
         self._book = RoomBook(
             config.poll,
             config.rules,
@@ -93,8 +97,8 @@ class Project:
             config.name,
             self._book,
             new_id=new_id,
-            on_close=lambda e: self._accounts.close(e, config.tariffs, self._book.skew),
-            on_reopen=lambda e: self._accounts.reopen(e, config.tariffs, self._book.skew),
+            on_close=self._accounts.close,
+            on_reopen=self._accounts.reopen,
             why_gone=self._enforcer.close_reason,
             watched=lambda: self._watched(self._clock.monotonic()),
         )
@@ -120,7 +124,8 @@ class Project:
         # A first list without rooms is suspicious while episodes are open (T02).
         self._trust.believed = len(memory.episodes)
         last = memory.last
-        self._accounts = Accounts.restored(memory.closed_spend, last.exported if last else {})
+        self._accounts.restore(memory.closed_spend, last.exported if last else {})
+        self._avoided.restore(memory, last)
         self._tracker.close_returned(returned, self._clock.now(), mono)
         if last is not None:
             self._number = last.number
@@ -191,6 +196,7 @@ class Project:
         if jump := self._clock.resync():
             self._watch = self._watch.shifted(jump)
             self._tracker.shift(jump, self._clock.monotonic())
+            self._avoided.shift(jump)
             self._enforcer.clock_set(self._clock.monotonic())
 
     async def _observe(self, this: Pass) -> RoomListing:
@@ -264,15 +270,16 @@ class Project:
         rulings = self._decide(bill, result)
         if result is TickResult.OK:
             await self._plan(rulings)
+        avoided = self._avoided.bill(bill.upto)
         suspects = self._suspects(now)
-        record = self._record(this, result, bill, suspects, now)
+        record = self._record(this, result, bill, avoided, suspects=suspects, now=now)
         result, rows = await self._commit(this, result, record, bill)
         if result is TickResult.OK:
             result = await self._enforce(this)
             if self._tracker.unwritten.episodes:
                 # A last look saw a person: that must be known to whoever starts after us (A7).
                 bill = self._bill(now)
-                again = self._record(this, result, bill, suspects, now)
+                again = self._record(this, result, bill, avoided, suspects=suspects, now=now)
                 again = replace(again, seen={**record.seen, **again.seen}, probed=record.probed)
                 result, more = await self._commit(this, result, again, bill)
                 rows += more
@@ -280,12 +287,7 @@ class Project:
         return self._last
 
     def _bill(self, now: datetime) -> Bill:
-        return self._accounts.bill(
-            self._tracker.episodes,
-            self.config.tariffs,
-            self._watch.good_wall or now,
-            self._book.skew,
-        )
+        return self._accounts.bill(self._tracker.episodes, self._watch.good_wall or now)
 
     def _suspects(self, now: datetime) -> SuspectList:
         rooms = self._book.rooms
@@ -293,7 +295,14 @@ class Project:
         return self._book.suspects.take(now, mono, lambda sid: rooms[sid].snapshot.name)
 
     def _record(
-        self, this: Pass, result: TickResult, bill: Bill, suspects: SuspectList, now: datetime
+        self,
+        this: Pass,
+        result: TickResult,
+        bill: Bill,
+        avoided: Sums,
+        *,
+        suspects: SuspectList,
+        now: datetime,
     ) -> TickRecord:
         unwritten = self._tracker.unwritten
         return TickRecord(
@@ -308,6 +317,7 @@ class Project:
             probed=unwritten.probed,
             verdicts={s.value: n for s, n in self._book.verdicts.items() if n},
             exported=bill.exported,
+            avoided=avoided,
             gates=self._enforcer.notes(),
             webhooks=tuple(self._inbox.uncommitted),
             suspects=suspects.oldest,
@@ -322,14 +332,26 @@ class Project:
             return result, 0
         changed = tuple(self._tracker.unwritten.episodes.values())
         try:
-            rows = await self._store.commit(record, changed, self._accounts.uncommitted)
+            rows = await self._store.commit(
+                record, changed, self._accounts.uncommitted, self._postings(changed, bill)
+            )
         except StoreError as error:
             this.error = str(error)
             return TickResult.FAILED, 0
         self._tracker.unwritten = Unwritten()
         self._inbox.committed(record.webhooks)
         self._accounts.committed(bill)
+        self._avoided.committed(record.avoided)
         return result, rows
+
+    def _postings(self, changed: Iterable[Episode], bill: Bill) -> Postings:
+        """What the ledger says anew: of the episodes that are written anew, and of what deletions avoid."""
+        tariffs = self.config.tariffs
+        return Postings(
+            lines={e.id: lines_of(e, tariffs, upto=bill.upto) for e in changed},
+            corrections=self._accounts.corrections,
+            avoided=self._avoided.uncommitted,
+        )
 
     # ---- enforce --------------------------------------------------------------------------------
 
@@ -339,6 +361,12 @@ class Project:
         self._enforcer.good_tick(self._watch_mono, watched_gap(self.config.poll), opened)
         watched = self._watched(self._watch_mono)
         await self._enforcer.prepare(tuple(self._tracker.episodes), rulings, watched)
+        self._avoided.seen(room.name for room in self._book.snapshots.values())
+        for entry in self._enforcer.take_verified():
+            if self.config.safeguards.mode is Mode.OBSERVE:
+                continue  # a deletion by hand is not the watchdog's doing
+            if (episode := self._tracker.gone(entry.room_sid)) is not None:
+                self._avoided.deleted(episode, self.config.tariffs)
 
     async def _enforce(self, this: Pass) -> TickResult:
         """Carry the plan out, now that what led to it is on disk."""
@@ -405,6 +433,7 @@ class Project:
             orphans=views,
             due={p.name: due[p.name] for p in self.config.policies if p.action is not Action.KEEP},
             orphaned_agents=accounts.count_agents(episodes),
+            duplicate_agents=accounts.count_duplicates(episodes),
             gates=plan.holds(),
             holds=holding(project_words(plan.state)),
             suspects=suspects.oldest,
@@ -414,7 +443,8 @@ class Project:
             backlog=self._enforcer.take_backlog(views) if result is TickResult.OK else None,
             stranded=sum(e.stranded_since is not None for e in episodes),
             spend=accounts.exported,
-            burn=accounts.burn(episodes, self.config.tariffs),
+            burn=accounts.burn(episodes),
+            avoided=self._avoided.exported,
             sweep_age=self._book.looks.sweep_age(mono),
             count_meaning=self._book.learner.meaning,
             clock_skew=this.skew if this.skew is not None else report.clock_skew,

@@ -71,6 +71,7 @@ class EpisodeTracker:
         self._watched = watched
         self._gone: dict[str, Episode] = {}
         self._told_due: set[str] = set()
+        self._policies: dict[str, str] = {}
         self._open: dict[str, Episode] = {}
         self._changes: list[Change] = []
         self._opened = 0
@@ -115,6 +116,7 @@ class EpisodeTracker:
     def note_due(self, rulings: Mapping[str, Ruling], watched: float, mono: float) -> None:
         """Tell, once for each episode, that it has become due under its policy, and probe it (A10)."""
         self._told_due &= rulings.keys()
+        self._policies = {key: ruling.policy.name for key, ruling in rulings.items()}
         for episode in self._open.values():
             ruling = rulings.get(episode.id)
             if ruling is None or episode.id in self._told_due or not episode.present_agents:
@@ -133,6 +135,10 @@ class EpisodeTracker:
         """What happened since this was last asked."""
         changes, self._changes = tuple(self._changes), []
         return changes
+
+    def gone(self, sid: str) -> Episode | None:
+        """The episode of a room that is gone, if it is still remembered."""
+        return self._gone.get(sid)
 
     def take_opened(self) -> int:
         """How many episodes began since this was last asked."""
@@ -243,6 +249,7 @@ class EpisodeTracker:
                 last_attended_at=state.last_attended_at,
                 person_seen=state.person_known,
                 watched=watched,
+                skew=self._book.skew if self._book.skew_known else None,
             )
             self._opened += 1
             episode = _sharpened(
@@ -273,7 +280,11 @@ class EpisodeTracker:
     def _close(
         self, episode: Episode, at: datetime, reason: CloseReason, detail: str, mono: float
     ) -> Episode:
-        closed = replace(close_episode(episode, at, reason), watched_at_close=self._watched())
+        closed = replace(
+            close_episode(episode, at, reason),
+            watched_at_close=self._watched(),
+            policy=self._policies.get(episode.id, ""),
+        )
         self._keep(closed, ChangeKind.CLOSED, detail, mono)
         del self._open[closed.room_sid]
         self._book.note_episode(closed.room_sid, None, mono)

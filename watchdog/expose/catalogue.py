@@ -59,6 +59,12 @@ SPECS: tuple[MetricSpec, ...] = (
         "Agents in rooms where no person is, by agent name.",
     ),
     MetricSpec(
+        "duplicate_agents",
+        "gauge",
+        _PROJECT,
+        "Agents beside another of the same name in the same orphaned room; each is charged.",
+    ),
+    MetricSpec(
         "oldest_orphan_age_seconds",
         "gauge",
         _PROJECT,
@@ -123,6 +129,14 @@ SPECS: tuple[MetricSpec, ...] = (
         _PROJECT,
         "Estimated spend of rooms listed but not reachable, USD, in neither of the other two: it is not "
         "known whether anything runs there. Restored after a restart.",
+    ),
+    MetricSpec(
+        "avoided_usd_total",
+        "counter",
+        ("project", "agent_name", "basis"),
+        "Estimated spend that verified deletions avoided, USD, low estimate, counted as the time passes: "
+        "until the server itself would have closed the room (room_timeout), or for an hour where it would "
+        "not (horizon); it stops once a room of the name is back. Restored after a restart.",
     ),
     MetricSpec(
         "burn_low_usd_per_hour",

@@ -9,9 +9,10 @@ from watchdog.core.deletion import AuditEntry
 from watchdog.core.gates import Word
 from watchdog.core.model import AgentSpan, Bounds, Episode
 from watchdog.core.policy import Action, Ruling
-from watchdog.core.records import Spend, Suspect
+from watchdog.core.records import Suspect
 from watchdog.core.report import Backlog, OrphanView
 from watchdog.core.roomlists import ListEntry, ListName
+from watchdog.core.spend import Spend
 from watchdog.expose.labels import MAX_LABEL, RoomNames, printable
 
 UNPRICED = "unpriced"

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from watchdog import __version__
 from watchdog.core.errors import WatchdogError
 from watchdog.core.hooks import MAX_WEBHOOK, Taken
-from watchdog.core.records import Spend
+from watchdog.core.spend import Spend
 from watchdog.expose.formats import Unpriced, all_priced, iso, orphan_json, spend_json, suspect_json
 from watchdog.expose.health import Freshness, HealthState, all_fresh
 from watchdog.expose.labels import RoomNames, printable

@@ -7,6 +7,7 @@ whose cause is gone is gone with it; what must be counted as it happens is count
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -15,12 +16,13 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from watchdog import __version__
+from watchdog.core.avoided import Basis
 from watchdog.core.deletion import BY_POLICY, AuditEntry, Outcome
 from watchdog.core.errors import CODES
 from watchdog.core.hooks import Taken
 from watchdog.core.model import TickResult, VerdictState
-from watchdog.core.records import Spend
 from watchdog.core.report import ChangeKind, OrphanView, TickReport
+from watchdog.core.spend import Spend
 from watchdog.expose.catalogue import BY_NAME, SPECS, TOP_ROOMS, metrics_markdown
 from watchdog.expose.formats import Unpriced, all_priced, wall_seconds
 from watchdog.expose.labels import MAX_LABEL, AgentNames, RoomNames, printable
@@ -170,6 +172,7 @@ class _ProjectState:
     good: TickReport | None = None
     names: AgentNames = field(default_factory=AgentNames)
     spend: dict[str, Spend] = field(default_factory=dict)
+    avoided: dict[tuple[str, str], Decimal] = field(default_factory=dict)
     blind_seconds: float = 0.0
     rooms: dict[str, tuple[str, OrphanView]] = field(default_factory=dict)
     """The oldest episodes by id, each with the label its room has for as long as it is among them."""
@@ -185,6 +188,9 @@ class _ProjectState:
                 max(known.high, spend.high),
                 max(known.unverified, spend.unverified),
             )
+        for (name, basis), amount in report.avoided.items():
+            key = (self.names(name), basis)
+            self.avoided[key] = max(self.avoided.get(key, Decimal(0)), amount)
         if report.result is TickResult.OK:
             self.good = report
             self._label_rooms(report, room_names)
@@ -285,6 +291,9 @@ class _LatestReports(Collector):
             if self._is_known(project, name, spend):
                 families.add("spend_low_usd_total", float(spend.low), project, name)
                 families.add("spend_high_usd_total", float(spend.high), project, name)
+            for basis in Basis:
+                avoided = state.avoided.get((name, basis), Decimal(0))
+                families.add("avoided_usd_total", float(avoided), project, name, basis)
         unverified = sum((s.unverified for s in state.spend.values()), start=Spend().unverified)
         families.add("unverified_usd_total", float(unverified), project)
 
@@ -299,6 +308,7 @@ class _LatestReports(Collector):
             agents[label] = agents.get(label, 0) + count
         for label, count in agents.items():
             families.add("orphaned_agents", count, project, label)
+        families.add("duplicate_agents", good.duplicate_agents, project)
         oldest = max((view.age for view in good.orphans), default=0.0)
         families.add("oldest_orphan_age_seconds", oldest, project)
         for policy, due in good.due.items():

@@ -11,9 +11,9 @@ from watchdog.core.deletion import BY_POLICY, AuditEntry, AuditKind, Outcome
 from watchdog.core.gates import Word
 from watchdog.core.model import Bounds, CloseReason, Episode
 from watchdog.core.policy import Action, Ruling
-from watchdog.core.records import Spend
 from watchdog.core.report import Change, ChangeKind, OrphanView
 from watchdog.core.roomlists import ListEntry, Standing
+from watchdog.core.spend import Spend
 from watchdog.expose.formats import (
     UNPRICED,
     Unpriced,

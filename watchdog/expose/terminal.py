@@ -15,8 +15,8 @@ from rich.text import Text
 
 from watchdog.core.deletion import Outcome
 from watchdog.core.model import TickResult, VerdictState
-from watchdog.core.records import Spend
 from watchdog.core.report import Change, ChangeKind, OrphanView, TickReport
+from watchdog.core.spend import Spend
 from watchdog.expose.formats import (
     Unpriced,
     all_priced,

@@ -17,8 +17,9 @@ from watchdog.core.model import CloseReason, Episode
 from watchdog.core.policy import Action, Policy, RoomFacts, Ruling, walk
 from watchdog.core.pricing import episode_spend
 from watchdog.core.profiles import Tariffs
-from watchdog.core.records import Spend, TickRecord
+from watchdog.core.records import TickRecord
 from watchdog.core.roomlists import matching
+from watchdog.core.spend import Spend
 
 HURT_SECONDS = 300.0
 """A person who came back so soon after the moment would have found the agent gone: that hurts."""

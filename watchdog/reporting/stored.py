@@ -12,8 +12,9 @@ from watchdog.core.names import UNNAMED
 from watchdog.core.policy import Policy, Ruling, walk
 from watchdog.core.pricing import episode_spend
 from watchdog.core.profiles import Tariffs
-from watchdog.core.records import Spend, TickRecord
+from watchdog.core.records import TickRecord
 from watchdog.core.report import OrphanView
+from watchdog.core.spend import Spend
 from watchdog.reporting.steering import Steering, stored_words
 
 

@@ -15,10 +15,13 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchdog.core.errors import StoreError
+from watchdog.core.ledger import NO_POSTINGS, Postings
 from watchdog.core.model import AgentSpan, Episode, TickResult
-from watchdog.core.records import ProjectMemory, Spend, TickRecord
+from watchdog.core.records import ProjectMemory, TickRecord
+from watchdog.core.spend import Spend
 from watchdog.store import statements as sql
 from watchdog.store.database import Database, uninterrupted
+from watchdog.store.ledger import read_avoided, write_postings
 from watchdog.store.rows import (
     advanced,
     agent_of,
@@ -123,6 +126,7 @@ class EpisodeStore:
                     row.agent_name: Spend(row.low, row.high, row.unverified) for row in spent.all()
                 }
                 webhooks = await read_ids(connection, project)
+                avoiding, avoided, accounted = await read_avoided(connection, known.last, project)
             self._projects[project] = known
         return ProjectMemory(
             episodes=tuple(stored.current() for stored in known.open.values()),
@@ -131,6 +135,9 @@ class EpisodeStore:
             recent=_newest_by_room(recent),
             closed_spend=closed,
             webhooks=webhooks,
+            avoiding=avoiding,
+            avoided=avoided,
+            accounted=accounted,
         )
 
     @uninterrupted
@@ -139,6 +146,7 @@ class EpisodeStore:
         record: TickRecord,
         changed: Sequence[Episode],
         closed_spend: Mapping[str, Spend],
+        postings: Postings = NO_POSTINGS,
     ) -> int:
         """One tick in one transaction; returns the number of rows written, deleted ones included."""
         async with self._commits:
@@ -159,6 +167,7 @@ class EpisodeStore:
                     known.last_good_at = record.at
                 rows += await _write_record(connection, record, known.last_good_at)
                 rows += await write_ids(connection, record)
+                rows += await write_postings(connection, record, postings)
             _remember(known, record, episodes.values())
             self._projects[record.project] = known
         return rows

@@ -19,7 +19,7 @@ from watchdog.core.errors import ConfigurationError, StoreError
 from watchdog.store.engine import WRITES, Place
 from watchdog.store.failures import explained
 
-HEAD = "0003"
+HEAD = "0004"
 """The revision this version works with: the newest in `migrations/`."""
 
 _VERSION_TABLE = "alembic_version"

@@ -11,7 +11,8 @@ from sqlalchemy import RowMapping
 
 from watchdog.core.gatenotes import GateNotes
 from watchdog.core.model import AgentSpan, Bounds, CloseReason, Episode, Role, TickResult
-from watchdog.core.records import Spend, Suspect, TickRecord
+from watchdog.core.records import Suspect, TickRecord
+from watchdog.core.spend import Spend
 from watchdog.store.tables import RING, storable
 
 
@@ -38,6 +39,8 @@ def episode_row(episode: Episode) -> dict[str, Any]:
         else json.dumps(sorted(episode.person_kinds)),
         "hung_up": episode.hung_up,
         "watched_at_close": episode.watched_at_close,
+        "skew": episode.skew,
+        "policy": episode.policy or None,
     }
 
 
@@ -83,6 +86,8 @@ def episode_of(row: RowMapping, connections: tuple[AgentSpan, ...]) -> Episode:
         person_kinds=None if kinds is None else frozenset(json.loads(kinds)),
         hung_up=row["hung_up"],
         watched_at_close=row["watched_at_close"],
+        skew=row["skew"],
+        policy=row["policy"] or "",
     )
 
 
@@ -138,6 +143,9 @@ def record_row(record: TickRecord, last_good_at: datetime | None) -> dict[str, A
                 for name, spend in storable_names(record.exported).items()
             }
         ),
+        "avoided": json.dumps(
+            [[storable(name), basis, str(usd)] for (name, basis), usd in record.avoided.items()]
+        ),
         "gates": _text(record.gates.as_json()),
         "suspects": json.dumps(
             [[storable(s.room_name), s.room_sid, s.reason, _iso(s.since)] for s in record.suspects]
@@ -161,6 +169,9 @@ def record_of(row: RowMapping) -> TickRecord:
         exported={
             name: Spend(*(Decimal(amount) for amount in amounts))
             for name, amounts in json.loads(row["exported"]).items()
+        },
+        avoided={
+            (name, basis): Decimal(usd) for name, basis, usd in json.loads(row["avoided"] or "[]")
         },
         gates=GateNotes.of_json(json.loads(row["gates"] or "{}")),
         suspects=tuple(

@@ -127,6 +127,8 @@ episodes = sa.Table(
     sa.Column("person_kinds", sa.Text),  # JSON list; NULL: not known
     sa.Column("hung_up", sa.Boolean),
     sa.Column("watched_at_close", sa.Double),
+    sa.Column("skew", sa.Double),  # NULL: not measured
+    sa.Column("policy", CleanText),
     sa.Index(None, "project", "close_reason"),  # the open ones: close_reason IS NULL
     sa.Index(None, "project", "room_name"),
     sa.Index(None, "project", "room_sid"),
@@ -169,6 +171,8 @@ tick_journal = sa.Table(
     sa.Column("exported", sa.Text, nullable=False),
     # What only the daemon knows of its gates, for the commands beside it; older records have none.
     sa.Column("gates", sa.Text),
+    # JSON: what deletions avoided, as exported; older records have none.
+    sa.Column("avoided", sa.Text),
     # JSON: the suspect rooms as of the tick; older records have none.
     sa.Column("suspects", sa.Text),
 )
@@ -182,6 +186,61 @@ closed_spend = sa.Table(
     sa.Column("high", Usd, nullable=False),
     sa.Column("unverified", Usd, nullable=False),
 )
+
+ledger = sa.Table(
+    "ledger",
+    metadata,
+    sa.Column(
+        "episode_id", CleanText, sa.ForeignKey("episodes.id", ondelete="CASCADE"), primary_key=True
+    ),
+    sa.Column("agent_name", CleanText, primary_key=True),
+    sa.Column("profile", CleanText, primary_key=True),
+    sa.Column("meter", CleanText, primary_key=True),
+    sa.Column("plan", CleanText, nullable=False),
+    sa.Column("unit", CleanText, nullable=False),
+    sa.Column("price", Usd),  # NULL: it has none
+    sa.Column("seconds", sa.Double, nullable=False),
+    sa.Column("low", Usd, nullable=False),
+    sa.Column("high", Usd, nullable=False),
+    sa.Column("unverified", Usd, nullable=False),
+    sa.Column("book_version", CleanText, nullable=False),
+    sa.Column("book_hash", CleanText, nullable=False),
+)
+"""What an episode cost by meter, as reckoned when its own row was last written."""
+
+corrections = sa.Table(
+    "corrections",
+    metadata,
+    sa.Column("project", CleanText, primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),  # of the tick
+    sa.Column("episode_id", CleanText, primary_key=True),
+    sa.Column("agent_name", CleanText, primary_key=True),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("low", Usd, nullable=False),
+    sa.Column("high", Usd, nullable=False),
+    sa.Column("unverified", Usd, nullable=False),
+)
+"""By how much less an episode turned out to have cost: counters that were exported do not fall."""
+
+avoided = sa.Table(
+    "avoided",
+    metadata,
+    sa.Column("episode_id", CleanText, primary_key=True),
+    sa.Column("agent_name", CleanText, primary_key=True),
+    sa.Column("project", CleanText, nullable=False),
+    sa.Column("room_name", CleanText, nullable=False),
+    sa.Column("basis", CleanText, nullable=False),
+    sa.Column("began", Utc, nullable=False),
+    sa.Column("until", Utc, nullable=False),
+    sa.Column("rate", Usd, nullable=False),  # an hour
+    sa.Column("provider_from", Utc, nullable=False),
+    sa.Column("provider_until", Utc, nullable=False),
+    sa.Column("provider_rate", Usd, nullable=False),
+    sa.Column("stopped_at", Utc),
+    sa.Column("booked", Usd),  # NULL: not over yet
+    sa.Index(None, "project", "began"),
+)
+"""What verified deletions avoid."""
 
 audit = sa.Table(
     "audit",
