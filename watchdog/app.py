@@ -18,6 +18,7 @@ from watchdog.configured import (
     policies_of,
     rules_of,
     safeguards_of,
+    senders_of,
     suspect_rules_of,
     tariffs_for,
 )
@@ -53,6 +54,7 @@ from watchdog.store.database import (
 )
 from watchdog.store.episodes import EpisodeStore
 from watchdog.store.lock import DatabaseInUseError
+from watchdog.telling import notifying
 
 STOP_SECONDS = 6.0
 """How long running ticks may take to end once the daemon is told to stop."""
@@ -362,8 +364,17 @@ async def run(settings: Settings, clock: Clock) -> None:
     """The daemon, until a signal ends it."""
     stop = asyncio.Event()
     stop_on_signals(stop)
+    senders = senders_of(settings)
     async with opened_daemon(settings, clock) as daemon:
-        async with served(daemon, settings.http.listen) as url:
+        told = notifying(
+            settings,
+            senders,
+            clock=clock,
+            room_names=daemon.room_names,
+            unpriced=daemon.unpriced,
+            metrics=daemon.metrics,
+        )
+        async with told as daemon.on_report, served(daemon, settings.http.listen) as url:
             log.info(
                 "watching",
                 projects=[w.project.config.name for w in daemon.watched],
@@ -373,6 +384,7 @@ async def run(settings: Settings, clock: Clock) -> None:
                 },
                 every_seconds=daemon.poll,
                 http=url or "off",
+                **({"notify": [service for service, _ in senders]} if senders else {}),
             )
             await daemon.run(stop)
         log.info("stopped")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from watchdog import __version__, acting, listing, pricelist, replaying
+from watchdog import __version__, acting, listing, pricelist, replaying, trynotify
 from watchdog.clocks import SystemClock
 from watchdog.core.errors import RoomServiceError, StoreError, WatchdogError
 from watchdog.core.model import TickResult
@@ -173,12 +173,14 @@ def check_config(
     as_json: JsonOption = False,
 ) -> None:
     """Read the configuration and say what it means; with --probe ask the servers, too."""
+    from watchdog.configured import senders_of
     from watchdog.reading import read_backlogs, tariffs_of
     from watchdog.store.database import check
 
     settings = load_settings(config)
     projects = settings.require_projects()
     tariffs = tariffs_of(settings)
+    services = [service for service, _ in senders_of(settings)]
     _do(check(settings.database))
     backlogs = _do(read_backlogs(settings, SystemClock().now()))
     room_names = RoomNames(settings.privacy.room_names)
@@ -188,6 +190,7 @@ def check_config(
             {
                 "config_file": str(settings.config_file) if settings.config_file else None,
                 "mode": settings.mode,
+                "notify": services,
                 "projects": [
                     {
                         "name": p.name,
@@ -207,7 +210,7 @@ def check_config(
             }
         )
     else:
-        show_config(settings, tariffs, probed, backlogs)
+        show_config(settings, tariffs, probed, backlogs, services)
     if any(isinstance(found, RoomServiceError) for found in probed.values()):
         raise typer.Exit(1)
 
@@ -332,6 +335,7 @@ async def _history(settings: Settings, project: str, room: str) -> History:
 
 acting.register(app)
 listing.register(app)
+trynotify.register(app)
 replaying.register(app)
 pricelist.register(app)
 

@@ -29,6 +29,7 @@ from watchdog.settings.problems import nearest, shown
 from watchdog.settings.sections import ChoicesSettings
 
 if TYPE_CHECKING:
+    from watchdog.notifying.channels import Send
     from watchdog.rooms.gateway import LiveKitGateway, RequestObserver
 
 
@@ -142,6 +143,18 @@ def _policy(given: PolicySettings) -> Policy:
         warn_before=None if ahead is None else ahead.total_seconds(),
         delete_dispatch=given.delete_dispatch,
     )
+
+
+def senders_of(settings: Settings) -> "tuple[tuple[str, Send], ...]":
+    """The channels of `[notify]`, none where it names none.
+
+    Raises ConfigurationError for a URL that Apprise knows no service for, or without the extra.
+    """
+    if not settings.notify.urls:
+        return ()
+    from watchdog.notifying.services import senders
+
+    return senders(settings.notify.urls)
 
 
 def gateway_of(

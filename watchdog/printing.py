@@ -168,11 +168,14 @@ def show_config(
     tariffs: dict[str, Tariffs],
     probed: dict[str, ProbeFinding | RoomServiceError],
     backlogs: dict[str, Backlog],
+    services: list[str],
 ) -> None:
     """What the configuration means, and what the servers said to a probe."""
     say(f"configuration  {settings.config_file or 'environment and defaults'}: good")
     say(f"poll           every {duration(settings.poll_interval.total_seconds())}")
     say(f"http           {settings.http.listen or 'off'}")
+    if services:
+        say(f"notify         {', '.join(services)}; try them with notify-test")
     for project in settings.projects:
         say(f"project        {project.name} at {printable(project.url)}")
         say(f"  mode         {_MODES[settings.mode_of(project)]}")

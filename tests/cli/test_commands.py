@@ -17,6 +17,7 @@ COMMANDS = (
     ("simulate",),
     ("check-config",),
     ("rooms",),
+    ("notify-test",),
     ("replay",),
     ("explain",),
     ("audit",),

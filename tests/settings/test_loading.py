@@ -75,6 +75,15 @@ def test_nothing_at_all_gives_the_documented_defaults(tmp_path: Path):
                 )
             ),
         },
+        "notify": {
+            "urls": [],
+            "urls_file": None,
+            "events": ["stranded", "deleted", "failed", "joined", "held", "blind"],
+            "gather": "1m",
+            "max_per_hour": 12,
+            "after_blind": "5m",
+            "repeat_after": None,
+        },
         "log": {"format": "auto", "level": "info"},
         "policies": [],
         "projects": [],

@@ -254,6 +254,13 @@ SPECS: tuple[MetricSpec, ...] = (
         "The server's clock less ours; absent until an answer has told it.",
     ),
     MetricSpec(
+        "notifications_total",
+        "counter",
+        ("service", "result"),
+        "Messages to the channels of `[notify]` by service (Apprise's scheme, like slack) and what became of "
+        "them: sent, failed (not tried again), dropped (too many waited, or the stop came first).",
+    ),
+    MetricSpec(
         "price_verified_timestamp_seconds",
         "gauge",
         (),

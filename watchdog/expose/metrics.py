@@ -71,6 +71,7 @@ class Metrics:
         self._deletions = _counter("deletions_total", registry)
         self._joined_after = _counter("joined_after_deletion_total", registry)
         self._webhooks = _counter("webhook_events_total", registry)
+        self._notifications = _counter("notifications_total", registry)
         self._tick_duration = _histogram("tick_duration_seconds", registry)
         self._request_duration = _histogram("api_request_duration_seconds", registry)
         self._episode_duration = _histogram("episode_duration_seconds", registry)
@@ -102,6 +103,10 @@ class Metrics:
     def on_webhook(self, project: str, result: Taken) -> None:
         """Count one webhook."""
         self._webhooks.labels(_project(project), result.value).inc()
+
+    def on_notification(self, service: str, result: str, count: int = 1) -> None:
+        """Count what became of messages to a channel; a count of 0 has the series begin."""
+        self._notifications.labels(service, result).inc(count)
 
     def _count(self, project: str, entry: AuditEntry) -> None:
         policy = printable(entry.policy, MAX_LABEL) if entry.actor == BY_POLICY else BY_HAND

@@ -9,6 +9,7 @@ from watchdog.core.errors import ConfigurationError
 
 _PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
 _LONGEST_SECRET = 4096
+_LONGEST_SECRETS = 65536
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
@@ -56,6 +57,35 @@ def read_secret(path: Path) -> str:
     if len(content) > _LONGEST_SECRET or "\n" in text:
         raise ValueError(f"the file {path} holds more than one line; it must hold the secret alone")
     return text
+
+
+def read_secret_lines(path: Path) -> list[str]:
+    """The lines of a file of secrets, without comments and empty ones. ValueError says what is wrong."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LONGEST_SECRETS + 1)
+    except OSError as error:
+        raise ValueError(f"the file {_short(path)} {_trouble(error)}") from None
+    if len(content) > _LONGEST_SECRETS:
+        raise ValueError(
+            f"the file {_short(path)} is longer than {_LONGEST_SECRETS} bytes; check the path"
+        )
+    try:
+        lines = [line.strip() for line in content.decode("utf-8-sig").splitlines()]
+    except UnicodeDecodeError:
+        raise ValueError(
+            f"the file {_short(path)} is not text; it must hold one URL a line"
+        ) from None
+    found = [line for line in lines if line and not line.startswith("#")]
+    if not found:
+        raise ValueError(f"the file {_short(path)} holds no URL; write one a line")
+    return found
+
+
+def _short(path: Path) -> str:
+    """A path for an error, not longer than one can be read."""
+    text = str(path)
+    return text if len(text) <= 160 else f"{text[:159]}…"
 
 
 def _trouble(error: OSError) -> str:

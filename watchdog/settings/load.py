@@ -17,7 +17,7 @@ from watchdog.core.errors import ConfigurationError
 from watchdog.core.globs import overlap
 from watchdog.settings import problems
 from watchdog.settings.durations import format_duration
-from watchdog.settings.files import read_secret, read_toml
+from watchdog.settings.files import read_secret, read_secret_lines, read_toml
 from watchdog.settings.keys import (
     LIVEKIT_VARIABLES,
     TABLE_LISTS,
@@ -113,6 +113,7 @@ def load_settings(
     given = _EnvironmentSource(environ)()
     _anchor(given, cwd)
     values = _merge(document, given)
+    found += _read_channels(values)
     why_no_project = ""
     if document.get("projects", []) == []:
         default, why_no_project = _default_project(environ, cwd)
@@ -204,9 +205,9 @@ def _projects(document: Mapping[str, Any]) -> list[Any]:
 
 def _anchor(document: dict[str, Any], base: Path) -> None:
     """Let relative paths start at `base`."""
-    prices = document.get("prices")
+    paths = ((document.get("prices"), "book"), (document.get("notify"), "urls_file"))
     for table, key in [
-        *([(prices, "book")] if isinstance(prices, dict) else []),
+        *((table, key) for table, key in paths if isinstance(table, dict)),
         *((table, "api_secret_file") for table in _projects(document) if isinstance(table, dict)),
     ]:
         if isinstance(table.get(key), str) and table[key]:
@@ -220,6 +221,25 @@ def _read_secrets(document: Mapping[str, Any]) -> Iterator[Problem]:
             # A table whose secret could not be read has nothing more to say about it.
             yield Problem(("projects", number, "api_secret_file"), wrong)
             table["api_secret"] = "unread"  # noqa: S105
+
+
+def _read_channels(values: dict[str, Any]) -> Iterator[Problem]:
+    """Add what `notify.urls_file` holds to `notify.urls`."""
+    table = values.get("notify")
+    if (
+        not isinstance(table, dict)
+        or not isinstance(path := table.get("urls_file"), str)
+        or not path
+    ):
+        return  # nothing to read, or reported as what it is
+    try:
+        lines = read_secret_lines(Path(path))
+    except ValueError as error:
+        yield Problem(("notify", "urls_file"), str(error))
+        return
+    urls = table.get("urls", [])
+    if isinstance(urls, list):
+        values["notify"] = {**table, "urls": [*urls, *lines]}
 
 
 def _fill_secret(table: dict[str, Any], direct: str) -> str:

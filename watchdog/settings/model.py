@@ -29,6 +29,7 @@ from watchdog.settings.sections import (
     LimitsSettings,
     LogSettings,
     ModeName,
+    NotifySettings,
     PolicySettings,
     PricesSettings,
     PrivacySettings,
@@ -38,7 +39,7 @@ from watchdog.settings.sections import (
 )
 
 ENV_PREFIX = "WATCHDOG_"
-SECRET_KEYS = frozenset({"api_key", "api_secret", "url", "database", "projects"})
+SECRET_KEYS = frozenset({"api_key", "api_secret", "url", "database", "projects", "urls"})
 """Keys whose value no error may repeat: they are secrets, or may have one inside."""
 
 NO_PROJECT = (
@@ -76,6 +77,7 @@ class Settings(BaseSettings):
     detection: DetectionSettings = DetectionSettings()
     privacy: PrivacySettings = PrivacySettings()
     prices: PricesSettings = PricesSettings()
+    notify: NotifySettings = NotifySettings()
     log: LogSettings = LogSettings()
     policies: tuple[PolicySettings, ...] = Field(
         default=(),

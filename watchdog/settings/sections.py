@@ -101,6 +101,30 @@ def _secret(value: SecretStr) -> SecretStr:
     return value
 
 
+def _channel_urls(value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    """URLs for Apprise. What is wrong never repeats one: all of it may be secret."""
+    for number, secret in enumerate(value, start=1):
+        text = secret.get_secret_value()
+        if any(c.isspace() or not c.isprintable() for c in text):
+            raise ValueError(
+                f"no. {number} has a space or a control character in it; write a space as %20"
+            )
+        if not _CHANNEL.match(text):
+            raise ValueError(
+                f"no. {number} is no URL; write it like slack://... or mailto://..., and a list with a "
+                "comma in a URL as JSON"
+            )
+    return value
+
+
+def _a_minute_or_more(value: timedelta) -> timedelta:
+    if value < timedelta(minutes=1):
+        raise ValueError("is too short; leave the key out to be told once")
+    return value
+
+
+_CHANNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]*://.")
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
@@ -118,6 +142,7 @@ Recordings = Annotated[
     BeforeValidator(parse_recordings),
     PlainSerializer(lambda v: v if isinstance(v, bool) else format_duration(v), when_used="json"),
 ]
+NotifyEvent = Literal["stranded", "deleted", "failed", "joined", "held", "blind"]
 ModeName = Literal["observe", "allowlist", "enforce"]
 
 
@@ -338,6 +363,43 @@ class LogSettings(_Section):
     )
     level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
         default="info", description="The least important level that is logged"
+    )
+
+
+class NotifySettings(_Section):
+    """`[notify]`. The URLs print as asterisks."""
+
+    urls: Annotated[tuple[SecretStr, ...], AfterValidator(_channel_urls)] = Field(
+        default=(),
+        description="The channels that people are told through: URLs of Apprise like `slack://...` or "
+        "`mailto://...`, each a secret; none: nobody is told. See docs/notifications.md",
+    )
+    urls_file: Annotated[Path | None, BeforeValidator(_filled)] = Field(
+        default=None, description="A file with more of them, one a line; `#` begins a comment"
+    )
+    events: tuple[NotifyEvent, ...] = Field(
+        default=("stranded", "deleted", "failed", "joined", "held", "blind"),
+        description="What is told: agents alone past their policy's threshold, deletions, those that came "
+        "to nothing, a person who came right after one, deletions held, a project not observed",
+    )
+    gather: Duration = Field(
+        default=timedelta(minutes=1),
+        le=timedelta(hours=24),
+        description="For so long what is to be told is gathered into one message",
+    )
+    max_per_hour: Annotated[int, BeforeValidator(_not_bool)] = Field(
+        default=12,
+        ge=1,
+        le=1000,
+        description="The most messages in any hour; what comes then is gathered into the next one",
+    )
+    after_blind: Duration = Field(
+        default=timedelta(minutes=5),
+        description="A project that was not observed for so long is told of",
+    )
+    repeat_after: Annotated[Duration, AfterValidator(_a_minute_or_more)] | None = Field(
+        default=None,
+        description="What still lasts is told again after so long; left out: once until it ends",
     )
 
 
