@@ -451,6 +451,22 @@ async def test_t22_without_webhooks_a_look_counts_who_is_still_there():
         assert sum(r.joined_after_deletion for r in reports) == 1
 
 
+@pytest.mark.trap("T22")
+async def test_t22_who_joined_is_counted_once_though_later_ticks_fail():
+    async with lab(webhooks=PERFECT) as w:
+        w.enforcing(QUICK)
+        w.call("r")
+        await w.ticks(6)
+        w.world.leave("r", "alice")
+        await w.until_deleted("r")
+        w.pass_time(5.0)
+        w.world.join("r", "alice")
+        counted = [(await w.ticks(1)).joined_after_deletion]
+        w.fault(FaultKind.ERROR_500, "ListRooms")
+        counted += [(await w.ticks(1)).joined_after_deletion for _ in range(3)]
+        assert counted == [1, 0, 0, 0]
+
+
 @pytest.mark.trap("T42")
 async def test_t42_a_look_that_fails_leaves_the_join_standing():
     async with lab(webhooks=PERFECT) as w:

@@ -224,7 +224,8 @@ def test_a_deletion_settled_in_a_failed_tick_is_told_of():
 
 
 def test_a_person_who_came_right_after_a_deletion_is_the_worst_news():
-    [[notice], later] = told((0, report(joined_after_deletion=2)), (15, failed()))
+    odd = report(joined_after_deletion=2, result=TickResult.SUSPICIOUS)
+    [[notice], later] = told((0, odd), (15, failed()))
     assert (notice.topic.kind, notice.topic.level, notice.count) == (Kind.JOINED, Level.BAD, 2)
     assert later == []
 

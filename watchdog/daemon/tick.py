@@ -407,6 +407,7 @@ class Project:
             requests=dict(this.requests),
             rows_written=rows,
             budget_delay=this.budget_delay,
+            joined_after_deletion=0,
             backlog=None,
         )
         if result in (TickResult.FAILED, TickResult.BACKING_OFF):

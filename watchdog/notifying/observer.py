@@ -76,11 +76,10 @@ class Observer:
 
     def take(self, report: TickReport, now: float) -> list[Notice]:
         """The notices of one report; each report once, in their order. `now` is monotonic seconds."""
-        notices = [*self._blind(report, now), *self._outcomes(report)]
+        notices = [*self._blind(report, now), *self._outcomes(report), *self._joined(report)]
         if report.result is TickResult.OK:
             conditions = {**self._rooms(report), **self._holds(report)}
             notices += self._lasting.take(conditions, now)
-            notices += self._joined(report)
         return [notice for notice in notices if notice.topic.kind in self._telling.events]
 
     # ---- sight ----------------------------------------------------------------------------------
