@@ -172,6 +172,12 @@ def test_a_hostile_name_is_one_harmless_line(name):
         assert line.encode()
 
 
+def test_a_short_private_name_is_not_torn_out_of_words():
+    entry = outcome(Outcome.FAILED, room="a", why="DeleteRoom: a: no answer at all")
+    [[line]] = lines((0, report(outcomes=(entry,))), room_names=RoomNames("masked"))
+    assert line == "***: failed, policy default: DeleteRoom: ***: no answer at all"
+
+
 # ---- deletions --------------------------------------------------------------------------------------
 
 

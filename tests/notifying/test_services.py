@@ -1,5 +1,8 @@
 """Apprise, against services on loopback; and nothing of a URL is ever said."""
 
+import re
+from pathlib import Path
+
 import pytest
 from pydantic import SecretStr
 
@@ -9,6 +12,7 @@ from watchdog.notifying.digest import Message
 from watchdog.notifying.notices import Level
 from watchdog.notifying.services import MISSING_EXTRA, senders
 
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "notifications.md"
 SECRET = "s3cretpath"
 BODY = "prod: rooms with agents alone\n- call_1 *and* \\n{0} & co: %s"
 MESSAGE = Message("LiveKit watchdog, prod: 1 stranded", BODY, Level.WARNING, 1)
@@ -92,6 +96,13 @@ def test_each_url_that_is_no_good_is_named_by_its_number_alone(everything_logged
         "notify.urls: no. 4 begins",
     ]
     assert SECRET not in str(raised.value) + everything_logged.text
+
+
+def test_every_url_of_the_documentation_is_one_that_apprise_takes():
+    urls = re.findall(r"[`'](\w+://[^`' ]+)[`']", DOCUMENTATION.read_text("utf-8"))
+    whole = [url for url in urls if "..." not in url]
+    services = [service for service, _ in senders([SecretStr(url) for url in whole])]
+    assert services == ["slack", "slack", "workflow", "mailtos", "pagerduty", "jsons"]
 
 
 def test_a_comma_does_not_begin_another_url():

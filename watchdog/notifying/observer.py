@@ -4,6 +4,7 @@ Pure. The patience of each condition is that of its rule in grafana/rules/alerts
 nothing will end is told of at once, and a person decides when blindness is told (`notify.after_blind`).
 """
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
@@ -211,10 +212,16 @@ class Observer:
             Level.WARNING,
         )
         room = self._room(entry.room_name)
-        why = entry.why.replace(entry.room_name, room) if entry.room_name else entry.why
+        why = self._without_name(entry.why, entry.room_name)
         return _notice(
             topic, f"{room}: {outcome.value}, {_by(entry)}" + (f": {why}" if why else "")
         )
+
+    def _without_name(self, text: str, name: str) -> str:
+        """What a server or we said of a room, with the room's name as it may be shown."""
+        if self._telling.room_names.policy == "full" or not name:
+            return text
+        return re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", lambda _: self._room(name), text)
 
     def _joined(self, report: TickReport) -> list[Notice]:
         count = report.joined_after_deletion
