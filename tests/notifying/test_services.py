@@ -1,6 +1,7 @@
 """Apprise, against services on loopback; and nothing of a URL is ever said."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,16 @@ def test_a_service_that_is_not_there_is_a_failure(everything_logged):
     _, send = one(f"{url}{SECRET}")
     assert send(MESSAGE) == "the service could not be reached, or did not answer in time"
     assert SECRET not in everything_logged.text
+
+
+def test_apprise_sends_from_the_thread_that_asks_it_to(monkeypatch):
+    # One of a pool of its own would be waited for when the process ends.
+    asked = []
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", lambda *given, **_: asked.append(given))
+    with http_receiver() as receiver:
+        assert one(receiver.url)[1](MESSAGE) == ""
+        assert receiver.next()["body"] == BODY
+    assert asked == []
 
 
 def test_the_service_of_a_web_address_is_called_by_its_name():
