@@ -320,7 +320,18 @@ def _process() -> list[Builder[model.Panel]]:
                 "none",
             ),
             [Query(f"sum by (result) ({grown(series('webhook_events_total'))})", "{{result}}")],
-            width=8,
+            width=6,
+        ),
+        bars(
+            Words(
+                "Notifications by result",
+                "Messages that the watchdog sent by itself: sent, failed (not tried again), or dropped (too "
+                "many waited).",
+                "short",
+                "none, or no channel",
+            ),
+            [Query(f"sum by (result) ({grown(series('notifications_total', ''))})", "{{result}}")],
+            width=6,
         ),
         lines(
             Words("CPU", "Share of one core that the watchdog uses.", "percentunit", UNKNOWN),
@@ -330,11 +341,11 @@ def _process() -> list[Builder[model.Panel]]:
                     "{{instance}}",
                 )
             ],
-            width=8,
+            width=6,
         ),
         lines(
             Words("Memory", "Resident memory of the watchdog.", "bytes", UNKNOWN),
             [Query(of_watchdogs("process_resident_memory_bytes"), "{{instance}}")],
-            width=8,
+            width=6,
         ),
     ]

@@ -155,6 +155,48 @@ def _attention() -> list[stat.Panel]:
         ),
         single(
             Words(
+                "Avoided in this range (estimate)",
+                f"{ESTIMATE} Low estimate of what verified deletions avoided: until the server itself would "
+                "have closed the room, or for an hour; counted as the time passes.",
+                "currencyUSD",
+                "none, or unpriced",
+            ),
+            [Query(f"sum(increase({series('avoided_usd_total', AGENT)}[$__range]))")],
+            width=6,
+            decimals=2,
+        ),
+        single(
+            Words(
+                "Budget used (estimate)",
+                f"{ESTIMATE} What orphans have cost in the present day or month (UTC, low), as a share of "
+                "the budget.",
+                "percentunit",
+                "no budget",
+            ),
+            [
+                Query(
+                    f"max by (project, period) ({series('budget_spent_low_usd')} "
+                    f"/ on (job, instance, project, period) {series('budget_usd')})",
+                    "{{project}}: {{period}}",
+                )
+            ],
+            width=8,
+            thresholds=rising(0.8, 1),
+            decimals=0,
+        ),
+        single(
+            Words(
+                "Duplicate agents",
+                "Agents beside another of the same name in the same orphaned room; each is charged.",
+                "short",
+                UNKNOWN,
+            ),
+            [Query(f"sum({series('duplicate_agents')})")],
+            width=8,
+            thresholds=rising(1),
+        ),
+        single(
+            Words(
                 "Mode",
                 "What the watchdog may do to each project: observe deletes nothing, allowlist only rooms on "
                 "the allow-list, enforce whatever a policy says.",
@@ -162,7 +204,7 @@ def _attention() -> list[stat.Panel]:
                 "no project",
             ),
             [Query(f"max by (project, mode) ({series('mode_info')})", "{{project}}: {{mode}}")],
-            width=6,
+            width=8,
             names=True,
         ),
     ]
@@ -224,6 +266,38 @@ def _over_time() -> list[Builder[model.Panel]]:
                     f"sum by (agent_name) ({series('burn_low_usd_per_hour', AGENT)})",
                     "{{agent_name}}",
                 )
+            ],
+        ),
+        lines(
+            Words(
+                "Spent and avoided (estimate)",
+                f"{ESTIMATE} Since the counters began: what orphans cost, low and high, and what deletions "
+                "avoided.",
+                "currencyUSD",
+                "none, or unpriced",
+            ),
+            [
+                Query(f"sum({series('spend_low_usd_total', AGENT)})", "spent, low"),
+                Query(f"sum({series('spend_high_usd_total', AGENT)})", "spent, high"),
+                Query(f"sum({series('avoided_usd_total', AGENT)})", "avoided"),
+            ],
+        ),
+        lines(
+            Words(
+                "Budget and spend (estimate)",
+                f"{ESTIMATE} The present day or month (UTC), low estimate, beside its budget.",
+                "currencyUSD",
+                "no budget",
+            ),
+            [
+                Query(
+                    f"max by (project, period) ({series('budget_spent_low_usd')})",
+                    "{{project}} {{period}}: spent",
+                ),
+                Query(
+                    f"max by (project, period) ({series('budget_usd')})",
+                    "{{project}} {{period}}: budget",
+                ),
             ],
         ),
         bars(

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from watchdog.clocks import SystemClock
 from watchdog.configured import (
+    budgets_of,
     gateway_of,
     policies_of,
     rules_of,
@@ -213,6 +214,7 @@ class Daemon:
             policies_of(self.settings),
             safeguards_of(self.settings, settings),
             suspect_rules_of(self.settings),
+            budgets_of(self.settings, settings),
         )
         project = Project(
             config,

@@ -20,6 +20,7 @@ from watchdog.core.profiles import (
     profile_of,
     resolve_tariff,
 )
+from watchdog.core.spending import Period
 from watchdog.core.suspects import SuspectRules
 from watchdog.prices.book import load_book
 from watchdog.rooms.address import is_cloud
@@ -85,6 +86,15 @@ def _refuse_unknown_meters(settings: Settings, book: PriceBook) -> None:
     ]
     if lines:
         raise ConfigurationError("\n".join(lines))
+
+
+def budgets_of(settings: Settings, project: ProjectSettings) -> dict[Period, Decimal]:
+    """What orphans may cost a project, by period; nothing for a period without a budget."""
+    given = {
+        Period.DAY: project.budget_per_day or settings.budget.per_day,
+        Period.MONTH: project.budget_per_month or settings.budget.per_month,
+    }
+    return {period: limit for period, limit in given.items() if limit is not None}
 
 
 def safeguards_of(settings: Settings, project: ProjectSettings) -> Safeguards:

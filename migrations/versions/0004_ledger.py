@@ -26,6 +26,8 @@ def upgrade() -> None:
     op.add_column("episodes", sa.Column("policy", sa.Text))
     # JSON: what deletions avoided, as exported.
     op.add_column("tick_journal", sa.Column("avoided", sa.Text))
+    # JSON: when the present day and month began, and at what spend.
+    op.add_column("tick_journal", sa.Column("tally", sa.Text))
     op.create_table(
         "ledger",
         sa.Column("episode_id", sa.Text, nullable=False),
@@ -84,6 +86,7 @@ def downgrade() -> None:
     op.drop_table("corrections")
     op.drop_table("ledger")
     with op.batch_alter_table("tick_journal") as journal:
+        journal.drop_column("tally")
         journal.drop_column("avoided")
     with op.batch_alter_table("episodes") as episodes:
         episodes.drop_column("policy")

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from watchdog.core.gates import GATES
 from watchdog.core.hooks import Taken
 from watchdog.core.model import CloseReason, CountMeaning, TickResult, VerdictState
 from watchdog.core.report import Change, ChangeKind
+from watchdog.core.spending import BudgetView, Period
 from watchdog.core.suspects import SuspectReason
 from watchdog.expose.catalogue import PREFIX, SPECS
 from watchdog.expose.labels import RoomNames
@@ -445,6 +447,7 @@ def test_everything_in_the_catalogue_is_exported_and_nothing_else():
             gates={"armed": True},
             suspect_counts={"count_disagrees": 1},
             troubled={"stranded": 1},
+            budgets={Period.DAY: BudgetView(Decimal(5), usd("1", "2"))},
         )
     )
     metrics.on_webhook("prod", Taken.ACCEPTED)

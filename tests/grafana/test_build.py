@@ -114,7 +114,9 @@ def test_what_is_an_estimate_is_called_one(name):
             assert "estimate" in panel["description"], panel["title"]
             if panel["type"] != "table":
                 assert "(estimate)" in panel["title"], panel["title"]
-                assert panel["fieldConfig"]["defaults"]["unit"] == "currencyUSD", panel["title"]
+                share = "as a share" in panel["description"]
+                unit = "percentunit" if share else "currencyUSD"
+                assert panel["fieldConfig"]["defaults"]["unit"] == unit, panel["title"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -21,6 +21,7 @@ from tests.cli.program import (
     Program,
     Running,
     Server,
+    closed_port,
     eventually,
     get,
     samples,
@@ -41,6 +42,11 @@ requests_per_minute = 6000
 suspect_after = "5s"
 [prices]
 profile = "cloud-hosted"
+[budget]
+per_day = "5.00"
+[notify]
+urls = ["json://127.0.0.1:{nobody}"]
+gather = "1s"
 [[policies]]
 name = "demos"
 match = {{ rooms = ["demo-*"] }}
@@ -102,7 +108,8 @@ def scene(directory: Path) -> Iterator[Scene]:
 
 def _settings(enforced: Server, observed: Server) -> str:
     projects = ((ENFORCED, enforced, "enforce"), (OBSERVED, observed, "observe"))
-    return SETTINGS.format() + "".join(
+    # Nobody listens there: what is to be told is counted as failed.
+    return SETTINGS.format(nobody=closed_port()) + "".join(
         PROJECT.format(name=name, url=server.url, key=KEY, secret=SECRET, mode=mode)
         for name, server, mode in projects
     )

@@ -84,6 +84,7 @@ def test_nothing_at_all_gives_the_documented_defaults(tmp_path: Path):
             "after_blind": "5m",
             "repeat_after": None,
         },
+        "budget": {"per_day": None, "per_month": None},
         "log": {"format": "auto", "level": "info"},
         "policies": [],
         "projects": [],

@@ -9,6 +9,7 @@ from watchdog.core.avoided import Avoidance
 from watchdog.core.gatenotes import GateNotes
 from watchdog.core.model import Episode, TickResult
 from watchdog.core.spend import Spend
+from watchdog.core.spending import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class TickRecord:
     exported: Mapping[str, Spend] = field(default_factory=dict)
     avoided: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
     """What deletions have avoided, in USD by agent name and basis, as exported after this tick."""
+    tally: Tally = field(default_factory=Tally)
     gates: GateNotes = field(default_factory=GateNotes)
     suspects: tuple[Suspect, ...] = ()
     webhooks: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from watchdog.core.model import CountMeaning, Episode, TickResult, VerdictState
 from watchdog.core.policy import Action, Ruling
 from watchdog.core.records import Suspect
 from watchdog.core.spend import Spend
+from watchdog.core.spending import BudgetView, Period
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,7 @@ class TickReport:
     burn: Mapping[str, Spend] = field(default_factory=dict)
     avoided: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
     """What verified deletions have avoided, in USD by agent name (bounded label) and basis."""
+    budgets: Mapping[Period, BudgetView] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
     gates: Mapping[str, bool] = field(default_factory=dict)
     holds: tuple[Word, ...] = ()

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 
 from watchdog.core.budget import Purpose, TokenBucket
 from watchdog.core.classify import NO_RULES, DetectionRules
@@ -21,6 +22,7 @@ from watchdog.core.profiles import Tariffs
 from watchdog.core.records import TickRecord
 from watchdog.core.report import TickReport
 from watchdog.core.rooms import RoomBook
+from watchdog.core.spending import BudgetView, Period, Tally
 from watchdog.core.steady import SteadyClock
 from watchdog.core.suspects import SuspectList, SuspectRules, Suspects
 from watchdog.core.watch import ListTrust, Trust, Watch, watched_gap
@@ -50,6 +52,8 @@ class ProjectConfig:
     """In the order of the walk; the last one matches everything. Empty: the built-in ones."""
     safeguards: Safeguards = field(default_factory=Safeguards)
     suspects: SuspectRules = field(default_factory=SuspectRules)
+    budgets: Mapping[Period, Decimal] = field(default_factory=dict)
+    """USD by what they are for."""
 
 
 class Project:
@@ -76,6 +80,7 @@ class Project:
         self._inbox = Inbox(config.rules)
         self._accounts = Accounts(config.tariffs)
         self._avoided = AvoidedSpend(self._accounts.names)
+        self._tally = Tally()
         self._book = RoomBook(
             config.poll,
             config.rules,
@@ -126,6 +131,7 @@ class Project:
         last = memory.last
         self._accounts.restore(memory.closed_spend, last.exported if last else {})
         self._avoided.restore(memory, last)
+        self._tally = last.tally if last is not None else Tally()
         self._tracker.close_returned(returned, self._clock.now(), mono)
         if last is not None:
             self._number = last.number
@@ -318,6 +324,7 @@ class Project:
             verdicts={s.value: n for s, n in self._book.verdicts.items() if n},
             exported=bill.exported,
             avoided=avoided,
+            tally=self._tally.at(now, bill.exported),
             gates=self._enforcer.notes(),
             webhooks=tuple(self._inbox.uncommitted),
             suspects=suspects.oldest,
@@ -342,6 +349,7 @@ class Project:
         self._inbox.committed(record.webhooks)
         self._accounts.committed(bill)
         self._avoided.committed(record.avoided)
+        self._tally = record.tally
         return result, rows
 
     def _postings(self, changed: Iterable[Episode], bill: Bill) -> Postings:
@@ -446,6 +454,10 @@ class Project:
             spend=accounts.exported,
             burn=accounts.burn(episodes),
             avoided=self._avoided.exported,
+            budgets={
+                period: BudgetView(limit, self._tally.spent(period))
+                for period, limit in self.config.budgets.items()
+            },
             sweep_age=self._book.looks.sweep_age(mono),
             count_meaning=self._book.learner.meaning,
             clock_skew=this.skew if this.skew is not None else report.clock_skew,

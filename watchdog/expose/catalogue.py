@@ -139,6 +139,24 @@ SPECS: tuple[MetricSpec, ...] = (
         "not (horizon); it stops once a room of the name is back. Restored after a restart.",
     ),
     MetricSpec(
+        "budget_usd",
+        "gauge",
+        ("project", "period"),
+        "What orphans may cost a project in a day or a calendar month (UTC), USD, as configured.",
+    ),
+    MetricSpec(
+        "budget_spent_low_usd",
+        "gauge",
+        ("project", "period"),
+        "Estimated spend of the present day or month (UTC), USD, low estimate; absent without a budget.",
+    ),
+    MetricSpec(
+        "budget_spent_high_usd",
+        "gauge",
+        ("project", "period"),
+        "The same, high estimate.",
+    ),
+    MetricSpec(
         "burn_low_usd_per_hour",
         "gauge",
         _AGENT,

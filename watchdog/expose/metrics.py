@@ -329,6 +329,10 @@ class _LatestReports(Collector):
             if self._is_known(project, name, burn):
                 families.add("burn_low_usd_per_hour", float(burn.low), project, name)
                 families.add("burn_high_usd_per_hour", float(burn.high), project, name)
+        for period, budget in good.budgets.items():
+            families.add("budget_usd", float(budget.limit), project, period)
+            families.add("budget_spent_low_usd", float(budget.spent.low), project, period)
+            families.add("budget_spent_high_usd", float(budget.spent.high), project, period)
         families.add("sweep_age_seconds", good.sweep_age, project)
         families.add("budget_delay_seconds", good.budget_delay, project)
         families.add("count_includes_agents_info", 1, project, good.count_meaning.value)

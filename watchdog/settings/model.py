@@ -23,6 +23,7 @@ from watchdog.settings.fields import (
 )
 from watchdog.settings.sections import (
     AllowlistSettings,
+    BudgetSettings,
     DetectionSettings,
     Duration,
     HttpSettings,
@@ -77,6 +78,7 @@ class Settings(BaseSettings):
     detection: DetectionSettings = DetectionSettings()
     privacy: PrivacySettings = PrivacySettings()
     prices: PricesSettings = PricesSettings()
+    budget: BudgetSettings = BudgetSettings()
     notify: NotifySettings = NotifySettings()
     log: LogSettings = LogSettings()
     policies: tuple[PolicySettings, ...] = Field(

@@ -355,6 +355,20 @@ class PricesSettings(ChoicesSettings):
     )
 
 
+Usd = Annotated[Decimal, BeforeValidator(parse_usd)]
+
+
+class BudgetSettings(_Section):
+    """`[budget]`."""
+
+    per_day: Usd | None = Field(
+        default=None,
+        description='What orphans may cost a project in a day (UTC), in USD like `"5.00"`; exported beside '
+        "what they did cost, with an alert",
+    )
+    per_month: Usd | None = Field(default=None, description="The same for a calendar month")
+
+
 class LogSettings(_Section):
     """`[log]`."""
 
@@ -493,4 +507,11 @@ class Project(_Section):
     )
     mode: ModeName | None = Field(
         default=None, description="This project's mode; left out, the one of all projects"
+    )
+    budget_per_day: Usd | None = Field(
+        default=None, description="This project's `budget.per_day`; left out, that of all projects"
+    )
+    budget_per_month: Usd | None = Field(
+        default=None,
+        description="This project's `budget.per_month`; left out, that of all projects",
     )

@@ -13,6 +13,7 @@ from watchdog.core.gatenotes import GateNotes
 from watchdog.core.model import AgentSpan, Bounds, CloseReason, Episode, Role, TickResult
 from watchdog.core.records import Suspect, TickRecord
 from watchdog.core.spend import Spend
+from watchdog.core.spending import Period, Since, Tally
 from watchdog.store.tables import RING, storable
 
 
@@ -146,6 +147,7 @@ def record_row(record: TickRecord, last_good_at: datetime | None) -> dict[str, A
         "avoided": json.dumps(
             [[storable(name), basis, str(usd)] for (name, basis), usd in record.avoided.items()]
         ),
+        "tally": _text(_tally_json(record.tally)),
         "gates": _text(record.gates.as_json()),
         "suspects": json.dumps(
             [[storable(s.room_name), s.room_sid, s.reason, _iso(s.since)] for s in record.suspects]
@@ -173,6 +175,7 @@ def record_of(row: RowMapping) -> TickRecord:
         avoided={
             (name, basis): Decimal(usd) for name, basis, usd in json.loads(row["avoided"] or "[]")
         },
+        tally=_tally_of(json.loads(row["tally"] or "{}")),
         gates=GateNotes.of_json(json.loads(row["gates"] or "{}")),
         suspects=tuple(
             Suspect(name, sid, reason, datetime.fromisoformat(since))
@@ -188,6 +191,24 @@ def storable_names(spend: Mapping[str, Spend]) -> dict[str, Spend]:
         kept = storable(name)
         result[kept] = result[kept] + amount if kept in result else amount
     return result
+
+
+def _tally_json(tally: Tally) -> dict[str, Any]:
+    return {
+        "total": [str(tally.total.low), str(tally.total.high)],
+        **{
+            period.value: [since.period, str(since.spend.low), str(since.spend.high)]
+            for period, since in tally.began.items()
+        },
+    }
+
+
+def _tally_of(found: Mapping[str, Any]) -> Tally:
+    began = {
+        Period(key): Since(name, Spend(Decimal(low), Decimal(high)))
+        for key, (name, low, high) in ((k, v) for k, v in found.items() if k != "total")
+    }
+    return Tally(Spend(*map(Decimal, found.get("total", ("0", "0")))), began)
 
 
 def advanced(episode: Episode, seen: datetime | None, probed: datetime | None) -> Episode:

@@ -173,6 +173,8 @@ tick_journal = sa.Table(
     sa.Column("gates", sa.Text),
     # JSON: what deletions avoided, as exported; older records have none.
     sa.Column("avoided", sa.Text),
+    # JSON: when the present day and month began, and at what spend; older records have none.
+    sa.Column("tally", sa.Text),
     # JSON: the suspect rooms as of the tick; older records have none.
     sa.Column("suspects", sa.Text),
 )
