@@ -52,13 +52,14 @@ class Avoidance:
         """What has been avoided until `upto`, in USD; never less than nothing."""
         if self.stopped_at is not None:
             upto = min(upto, self.stopped_at)
-        return _passed(self.began, min(upto, self.until)) * self.rate + (
-            _passed(self.provider_from, min(upto, self.provider_until)) * self.provider_rate
-        )
+        own = _passed(self.began, min(upto, self.until)) * self.rate
+        others = _passed(self.provider_from, min(upto, self.provider_until)) * self.provider_rate
+        return (own + others) / 3600
 
     def is_over(self, upto: datetime) -> bool:
         """Whether nothing is to be added to it after `upto`."""
-        return self.stopped_at is not None or upto >= max(self.until, self.provider_until)
+        end = max(self.until, self.provider_until)
+        return upto >= (end if self.stopped_at is None else min(end, self.stopped_at))
 
     def stopped(self, at: datetime) -> "Avoidance":
         """It, once a room of the name was seen again."""
@@ -66,8 +67,8 @@ class Avoidance:
 
 
 def _passed(start: datetime, end: datetime) -> Decimal:
-    """Hours."""
-    return max(Decimal(0), seconds(end - start)) / 3600
+    """Seconds."""
+    return max(Decimal(0), seconds(end - start))
 
 
 def server_would_close(episode: Episode) -> datetime:

@@ -44,6 +44,8 @@ class Attempts:
     book: RoomBook
     now: Callable[[], datetime]
     open: dict[str, Attempt] = field(default_factory=dict)
+    verified: set[str] = field(default_factory=set)
+    """The SIDs of rooms that an earlier run saw to be gone by its request, the episode perhaps still open."""
 
     def waits_for(self, sid: str) -> str:
         """What an attempt at this room still waits for, or nothing."""
@@ -56,7 +58,7 @@ class Attempts:
         """Why the episode of a room that is gone has ended: by us, where we know that we asked."""
         attempt = self.open.get(sid)
         sent = attempt is not None and attempt.answer in (Outcome.DELETED, Outcome.UNKNOWN)
-        return CloseReason.DELETED if sent else CloseReason.ROOM_GONE
+        return CloseReason.DELETED if sent or sid in self.verified else CloseReason.ROOM_GONE
 
     def begin(self, intent: AuditEntry, answer: Outcome | None, mono: float) -> None:
         """From now on verify this attempt."""

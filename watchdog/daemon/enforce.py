@@ -149,6 +149,7 @@ class Enforcer:
             for entry in memory.deletions
             if entry.kind is AuditKind.OUTCOME and entry.outcome is Outcome.DELETED
         ]
+        self._attempts.verified = {entry.room_sid for entry in self._verified}
         for intent, answer in memory.open_intents:
             self._attempts.begin(intent, answer, mono)
             self._requests.done(intent.intent)

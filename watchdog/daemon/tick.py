@@ -6,12 +6,12 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from watchdog.core.budget import Purpose, TokenBucket
 from watchdog.core.classify import NO_RULES, DetectionRules
-from watchdog.core.deletion import Mode
+from watchdog.core.deletion import AuditEntry, Mode
 from watchdog.core.errors import RoomServiceError, StoreError
 from watchdog.core.gates import Safeguards, holding, project_words
 from watchdog.core.hooks import RoomEvent, Taken
@@ -37,6 +37,8 @@ from watchdog.daemon.summary import orphan_views
 from watchdog.daemon.tracker import EpisodeTracker, Unwritten
 
 MAX_BACK_OFF = 300.0
+GIVEN_UP = timedelta(hours=6)
+"""A deletion whose episode was not found for so long avoids nothing that we know of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Project:
         self._accounts = Accounts(config.tariffs)
         self._avoided = AvoidedSpend(self._accounts.names)
         self._tally = Tally()
+        self._verified: list[AuditEntry] = []
         self._book = RoomBook(
             config.poll,
             config.rules,
@@ -370,11 +373,19 @@ class Project:
         watched = self._watched(self._watch_mono)
         await self._enforcer.prepare(tuple(self._tracker.episodes), rulings, watched)
         self._avoided.seen(room.name for room in self._book.snapshots.values())
-        for entry in self._enforcer.take_verified():
-            if self.config.safeguards.mode is Mode.OBSERVE:
-                continue  # a deletion by hand is not the watchdog's doing
+        self._note_avoided()
+
+    def _note_avoided(self) -> None:
+        """What was deleted avoids spend from the end of its episode on, which a kill can have left open."""
+        self._verified += self._enforcer.take_verified()
+        if self.config.safeguards.mode is Mode.OBSERVE:
+            self._verified = []  # a deletion by hand is not the watchdog's doing
+        for entry in list(self._verified):
             if (episode := self._tracker.gone(entry.room_sid)) is not None:
                 self._avoided.deleted(episode, self.config.tariffs)
+                self._verified.remove(entry)
+            elif entry.at < self._clock.now() - GIVEN_UP:
+                self._verified.remove(entry)
 
     async def _enforce(self, this: Pass) -> TickResult:
         """Carry the plan out, now that what led to it is on disk."""
