@@ -4,31 +4,31 @@
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from watchdog.core.budget import Purpose, TokenBucket
 from watchdog.core.classify import NO_RULES, DetectionRules
-from watchdog.core.deletion import AuditEntry, Mode
+from watchdog.core.deletion import Mode
 from watchdog.core.errors import RoomServiceError, StoreError
 from watchdog.core.gates import Safeguards, holding, project_words
 from watchdog.core.hooks import RoomEvent, Taken
-from watchdog.core.ledger import Postings, lines_of
-from watchdog.core.model import Episode, Look, RoomListing, TickResult, VerdictState
+from watchdog.core.model import Look, RoomListing, TickResult, VerdictState
 from watchdog.core.policy import Action, Policy, Ruling, built_in_policies, ordered
 from watchdog.core.profiles import Tariffs
 from watchdog.core.records import TickRecord
 from watchdog.core.report import TickReport
 from watchdog.core.rooms import RoomBook
-from watchdog.core.spending import BudgetView, Period, Tally
+from watchdog.core.spend import Spend
+from watchdog.core.spending import Period
 from watchdog.core.steady import SteadyClock
 from watchdog.core.suspects import SuspectList, SuspectRules, Suspects
 from watchdog.core.watch import ListTrust, Trust, Watch, watched_gap
-from watchdog.daemon.accounts import Accounts, Bill
+from watchdog.daemon.accounts import Bill
 from watchdog.daemon.asking import REFUSALS, Asker, Pass
-from watchdog.daemon.avoided import AvoidedSpend, Sums
+from watchdog.daemon.books import Books, Statement
 from watchdog.daemon.decide import decide
 from watchdog.daemon.enforce import Enforcer, Powers
 from watchdog.daemon.inbox import Inbox
@@ -37,8 +37,6 @@ from watchdog.daemon.summary import orphan_views
 from watchdog.daemon.tracker import EpisodeTracker, Unwritten
 
 MAX_BACK_OFF = 300.0
-GIVEN_UP = timedelta(hours=6)
-"""A deletion whose episode was not found for so long avoids nothing that we know of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +78,13 @@ class Project:
         self._store = store
         self._clock = clock
         self._inbox = Inbox(config.rules)
-        self._accounts = Accounts(config.tariffs)
-        self._avoided = AvoidedSpend(self._accounts.names)
-        self._tally = Tally()
-        self._verified: list[AuditEntry] = []
+        self._books = Books(
+            config.tariffs,
+            config.budgets,
+            # A deletion by hand is not the watchdog's doing.
+            counts_avoided=config.safeguards.mode is not Mode.OBSERVE,
+            ended=lambda sid: self._tracker.gone(sid),  # noqa: PLW0108 - made after these
+        )
         self._book = RoomBook(
             config.poll,
             config.rules,
@@ -105,8 +106,8 @@ class Project:
             config.name,
             self._book,
             new_id=new_id,
-            on_close=self._accounts.close,
-            on_reopen=self._accounts.reopen,
+            on_close=self._books.accounts.close,
+            on_reopen=self._books.accounts.reopen,
             why_gone=self._enforcer.close_reason,
             watched=lambda: self._watched(self._clock.monotonic()),
         )
@@ -132,9 +133,7 @@ class Project:
         # A first list without rooms is suspicious while episodes are open (T02).
         self._trust.believed = len(memory.episodes)
         last = memory.last
-        self._accounts.restore(memory.closed_spend, last.exported if last else {})
-        self._avoided.restore(memory, last)
-        self._tally = last.tally if last is not None else Tally()
+        self._books.restore(memory)
         self._tracker.close_returned(returned, self._clock.now(), mono)
         if last is not None:
             self._number = last.number
@@ -205,7 +204,7 @@ class Project:
         if jump := self._clock.resync():
             self._watch = self._watch.shifted(jump)
             self._tracker.shift(jump, self._clock.monotonic())
-            self._avoided.shift(jump)
+            self._books.shift(jump)
             self._enforcer.clock_set(self._clock.monotonic())
 
     async def _observe(self, this: Pass) -> RoomListing:
@@ -253,7 +252,7 @@ class Project:
         """The watched clock at a moment of this tick."""
         return self._watch.provisional + max(0.0, mono - self._watch_mono)
 
-    def _decide(self, bill: Bill, result: TickResult) -> dict[str, Ruling]:
+    def _decide(self, spend: Mapping[str, Spend], result: TickResult) -> dict[str, Ruling]:
         """What each orphan's policy says; told once when it becomes due, and nothing is done.
 
         Only a good tick makes a room due: time under suspicion may turn out not to be watched (A1).
@@ -264,7 +263,7 @@ class Project:
             self._book,
             self.config.policies,
             tariffs=self.config.tariffs,
-            spend=bill.episodes,
+            spend=spend,
             watched=watched,
         )
         if result is TickResult.OK:
@@ -276,27 +275,29 @@ class Project:
         now = self._clock.now()
         self._number += 1
         bill = self._bill(now)
-        rulings = self._decide(bill, result)
+        rulings = self._decide(bill.episodes, result)
         if result is TickResult.OK:
             await self._plan(rulings)
-        avoided = self._avoided.bill(bill.upto)
+        stated = self._books.statement(bill, now)
         suspects = self._suspects(now)
-        record = self._record(this, result, bill, avoided, suspects=suspects, now=now)
-        result, rows = await self._commit(this, result, record, bill)
+        record = self._record(this, result, stated, suspects, now)
+        result, rows = await self._commit(this, result, record, stated)
         if result is TickResult.OK:
             result = await self._enforce(this)
             if self._tracker.unwritten.episodes:
                 # A last look saw a person: that must be known to whoever starts after us (A7).
-                bill = self._bill(now)
-                again = self._record(this, result, bill, avoided, suspects=suspects, now=now)
+                stated = self._books.statement(self._bill(now), now)
+                again = self._record(this, result, stated, suspects, now)
                 again = replace(again, seen={**record.seen, **again.seen}, probed=record.probed)
-                result, more = await self._commit(this, result, again, bill)
+                result, more = await self._commit(this, result, again, stated)
                 rows += more
-        self._last = self._report(this, result, bill, rulings, suspects, now=now, rows=rows)
+        self._last = self._report(this, result, stated.bill, rulings, suspects, now=now, rows=rows)
         return self._last
 
     def _bill(self, now: datetime) -> Bill:
-        return self._accounts.bill(self._tracker.episodes, self._watch.good_wall or now)
+        """Everything until the last moment that was really observed."""
+        upto = self._watch.good_wall or now
+        return self._books.accounts.bill(self._tracker.episodes, upto)
 
     def _suspects(self, now: datetime) -> SuspectList:
         rooms = self._book.rooms
@@ -307,9 +308,7 @@ class Project:
         self,
         this: Pass,
         result: TickResult,
-        bill: Bill,
-        avoided: Sums,
-        *,
+        stated: Statement,
         suspects: SuspectList,
         now: datetime,
     ) -> TickRecord:
@@ -325,9 +324,9 @@ class Project:
             seen=unwritten.seen,
             probed=unwritten.probed,
             verdicts={s.value: n for s, n in self._book.verdicts.items() if n},
-            exported=bill.exported,
-            avoided=avoided,
-            tally=self._tally.at(now, bill.exported),
+            exported=stated.bill.exported,
+            avoided=stated.avoided,
+            tally=stated.tally,
             gates=self._enforcer.notes(),
             webhooks=tuple(self._inbox.uncommitted),
             suspects=suspects.oldest,
@@ -335,7 +334,7 @@ class Project:
         )
 
     async def _commit(
-        self, this: Pass, result: TickResult, record: TickRecord, bill: Bill
+        self, this: Pass, result: TickResult, record: TickRecord, stated: Statement
     ) -> tuple[TickResult, int]:
         """Write one record and what changed; what cannot be written stays for the next commit."""
         if not self._loaded:
@@ -343,26 +342,18 @@ class Project:
         changed = tuple(self._tracker.unwritten.episodes.values())
         try:
             rows = await self._store.commit(
-                record, changed, self._accounts.uncommitted, self._postings(changed, bill)
+                record,
+                changed,
+                self._books.accounts.uncommitted,
+                self._books.postings(changed, stated),
             )
         except StoreError as error:
             this.error = str(error)
             return TickResult.FAILED, 0
         self._tracker.unwritten = Unwritten()
         self._inbox.committed(record.webhooks)
-        self._accounts.committed(bill)
-        self._avoided.committed(record.avoided)
-        self._tally = record.tally
+        self._books.committed(stated)
         return result, rows
-
-    def _postings(self, changed: Iterable[Episode], bill: Bill) -> Postings:
-        """What the ledger says anew: of the episodes that are written anew, and of what deletions avoid."""
-        tariffs = self.config.tariffs
-        return Postings(
-            lines={e.id: lines_of(e, tariffs, upto=bill.upto) for e in changed},
-            corrections=self._accounts.corrections,
-            avoided=self._avoided.uncommitted,
-        )
 
     # ---- enforce --------------------------------------------------------------------------------
 
@@ -372,20 +363,8 @@ class Project:
         self._enforcer.good_tick(self._watch_mono, watched_gap(self.config.poll), opened)
         watched = self._watched(self._watch_mono)
         await self._enforcer.prepare(tuple(self._tracker.episodes), rulings, watched)
-        self._avoided.seen(room.name for room in self._book.snapshots.values())
-        self._note_avoided()
-
-    def _note_avoided(self) -> None:
-        """What was deleted avoids spend from the end of its episode on, which a kill can have left open."""
-        self._verified += self._enforcer.take_verified()
-        if self.config.safeguards.mode is Mode.OBSERVE:
-            self._verified = []  # a deletion by hand is not the watchdog's doing
-        for entry in list(self._verified):
-            if (episode := self._tracker.gone(entry.room_sid)) is not None:
-                self._avoided.deleted(episode, self.config.tariffs)
-                self._verified.remove(entry)
-            elif entry.at < self._clock.now() - GIVEN_UP:
-                self._verified.remove(entry)
+        listed = (room.name for room in self._book.snapshots.values())
+        self._books.note_deletions(self._enforcer.take_verified(), listed, self._clock.now())
 
     async def _enforce(self, this: Pass) -> TickResult:
         """Carry the plan out, now that what led to it is on disk."""
@@ -431,7 +410,8 @@ class Project:
         )
         if result in (TickResult.FAILED, TickResult.BACKING_OFF):
             return report  # what was last known stays; last_success_at tells its age
-        episodes, accounts, watched = self._tracker.episodes, self._accounts, self._watched(mono)
+        episodes, watched = self._tracker.episodes, self._watched(mono)
+        accounts = self._books.accounts
         plan = self._enforcer.plan
         views = orphan_views(
             episodes,
@@ -464,11 +444,8 @@ class Project:
             stranded=sum(e.stranded_since is not None for e in episodes),
             spend=accounts.exported,
             burn=accounts.burn(episodes),
-            avoided=self._avoided.exported,
-            budgets={
-                period: BudgetView(limit, self._tally.spent(period))
-                for period, limit in self.config.budgets.items()
-            },
+            avoided=self._books.avoided,
+            budgets=self._books.budgets,
             sweep_age=self._book.looks.sweep_age(mono),
             count_meaning=self._book.learner.meaning,
             clock_skew=this.skew if this.skew is not None else report.clock_skew,

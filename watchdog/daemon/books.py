@@ -1,0 +1,110 @@
+"""All of one project's money: what orphans cost, what deletions avoid, what of the budgets is spent."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from watchdog.core.deletion import AuditEntry
+from watchdog.core.ledger import Postings, lines_of
+from watchdog.core.model import Episode
+from watchdog.core.profiles import Tariffs
+from watchdog.core.records import ProjectMemory
+from watchdog.core.spending import BudgetView, Period, Tally
+from watchdog.daemon.accounts import Accounts, Bill
+from watchdog.daemon.avoided import AvoidedSpend, Sums
+
+GIVEN_UP = timedelta(hours=6)
+"""A deletion whose episode was not found for so long avoids nothing that we know of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """Everything there is to say at one moment; it may be seen once it is on disk."""
+
+    bill: Bill
+    avoided: Sums
+    tally: Tally
+
+
+class Books:
+    """What is reckoned, and what was committed and may be seen.
+
+    `ended` gives the episode of a room that is gone, by its SID. `counts_avoided` is false where nothing that
+    is deleted is the watchdog's doing.
+    """
+
+    def __init__(
+        self,
+        tariffs: Tariffs,
+        budgets: Mapping[Period, Decimal],
+        *,
+        counts_avoided: bool,
+        ended: Callable[[str], Episode | None],
+    ) -> None:
+        self.accounts = Accounts(tariffs)
+        self._tariffs = tariffs
+        self._budgets = budgets
+        self._avoided = AvoidedSpend(self.accounts.names)
+        self._tally = Tally()
+        self._counts_avoided = counts_avoided
+        self._ended = ended
+        self._verified: list[AuditEntry] = []
+
+    def restore(self, memory: ProjectMemory) -> None:
+        """Go on where an earlier run stopped."""
+        last = memory.last
+        self.accounts.restore(memory.closed_spend, last.exported if last else {})
+        self._avoided.restore(memory, last)
+        self._tally = last.tally if last else Tally()
+
+    def shift(self, by: timedelta) -> None:
+        """Our clock was set."""
+        self._avoided.shift(by)
+
+    def note_deletions(
+        self, verified: Iterable[AuditEntry], listed: Iterable[str], now: datetime
+    ) -> None:
+        """Take in deletions that took effect, and the names of the rooms that there are.
+
+        Spend is avoided from the end of the episode on; a kill can have left it open for now.
+        """
+        self._avoided.seen(listed)
+        if not self._counts_avoided:
+            return
+        waiting: list[AuditEntry] = []
+        for entry in (*self._verified, *verified):
+            if (episode := self._ended(entry.room_sid)) is not None:
+                self._avoided.deleted(episode, self._tariffs)
+            elif entry.at >= now - GIVEN_UP:
+                waiting.append(entry)
+        self._verified = waiting
+
+    def statement(self, bill: Bill, now: datetime) -> Statement:
+        """What there is to say besides a bill, as of the same moment."""
+        return Statement(bill, self._avoided.bill(bill.upto), self._tally.at(now, bill.exported))
+
+    def postings(self, changed: Iterable[Episode], statement: Statement) -> Postings:
+        """What the ledger says anew: of the episodes that are written anew, and of what deletions avoid."""
+        upto = statement.bill.upto
+        return Postings(
+            lines={e.id: lines_of(e, self._tariffs, upto=upto) for e in changed},
+            corrections=self.accounts.corrections,
+            avoided=self._avoided.uncommitted,
+        )
+
+    def committed(self, statement: Statement) -> None:
+        """It is on disk."""
+        self.accounts.committed(statement.bill)
+        self._avoided.committed(statement.avoided)
+        self._tally = statement.tally
+
+    @property
+    def avoided(self) -> Mapping[tuple[str, str], Decimal]:
+        """What deletions have avoided, in USD by agent name and basis."""
+        return self._avoided.exported
+
+    @property
+    def budgets(self) -> dict[Period, BudgetView]:
+        """What there is for each period, and what of it is spent."""
+        return {p: BudgetView(limit, self._tally.spent(p)) for p, limit in self._budgets.items()}
