@@ -13,6 +13,7 @@ from watchdog.core.episodes import (
     seen_empty,
     seen_orphaned,
     shift_episode,
+    still_there,
 )
 from watchdog.core.hooks import EventKind, Moment, RoomEvent, moment_of
 from watchdog.core.model import CloseReason, Look, ParticipantSnapshot, RoomSnapshot
@@ -42,6 +43,10 @@ def opened(asked: float, *sids: str, attended: float | None = None):
         person_seen=None,
         watched=0.0,
     )
+
+
+def left_at(seconds: float, *sids: str) -> dict[str, Moment]:
+    return {sid: Moment(at(seconds), at(seconds + 1)) for sid in sids}
 
 
 def seen(episode, asked: float, *sids: str):
@@ -205,3 +210,62 @@ def test_a_leg_that_is_no_person_goes_by_the_name_of_the_agent_beside_it():
         ("SIP", "support"),
         ("AGENT", "support"),
     ]
+
+
+# ---- who left, as webhooks told --------------------------------------------------------------------
+
+
+@pytest.mark.rule("A5")
+def test_a5_an_agent_was_there_until_it_was_told_to_have_left():
+    again = look(60, "PA_1")
+    episode = opened(0, "PA_1", "PA_2")
+    episode, _ = seen_orphaned(
+        episode, again, classify(again.participants), left_at(40, "PA_1", "PA_2")
+    )
+    here, gone = (span.bounds for span in episode.agents)
+    assert (here.last_seen_orphaned_at, here.first_gone_at) == (at(60), None)
+    assert (gone.last_seen_orphaned_at, gone.first_gone_at) == (at(40), at(41))
+
+
+@pytest.mark.rule("A5")
+def test_a5_the_last_agent_that_left_dates_the_last_time_the_room_was_seen_orphaned():
+    episode, _ = seen_empty(opened(0, "PA_1", "PA_2"), at(60), left_at(40, "PA_1"))
+    told, untold = (span.bounds for span in episode.agents)
+    assert (told.last_seen_orphaned_at, told.first_gone_at) == (at(40), at(41))
+    assert (untold.last_seen_orphaned_at, untold.first_gone_at) == (at(0), at(60))
+    assert episode.bounds.last_seen_orphaned_at == at(40)
+
+
+@pytest.mark.rule("A5")
+@pytest.mark.parametrize(("came", "last"), [(None, 0), (30, 30), (50, 40)])
+def test_a5_an_agent_that_left_is_known_to_have_been_alone_until_a_person_came(came, last):
+    until = None if came is None else at(came)
+    closed = close_episode(
+        opened(0, "PA_1"), at(60), CloseReason.PERSON_RETURNED, left_at(40, "PA_1"), until
+    )
+    assert closed.agents[0].bounds.last_seen_orphaned_at == at(last)
+    assert closed.agents[0].bounds.first_gone_at == at(41)
+    assert closed.bounds.last_seen_orphaned_at == at(last)
+    assert closed.bounds.first_gone_at == at(60)
+
+
+@pytest.mark.rule("A6")
+def test_a6_a_departure_told_of_before_the_last_look_moves_nothing_back():
+    closed = close_episode(
+        opened(50, "PA_1"), at(60), CloseReason.ROOM_GONE, left_at(20, "PA_1"), at(60)
+    )
+    assert closed.agents[0].bounds.last_seen_orphaned_at == at(50)
+    assert closed.agents[0].bounds.first_gone_at == at(50)
+
+
+@pytest.mark.rule("A1")
+def test_a1_an_agent_that_two_empty_answers_lacked_and_a_later_look_shows_had_never_left():
+    episode, _ = seen_empty(opened(0, "PA_1", "PA_2"), at(60))
+    closed = close_episode(
+        still_there(episode, classify(look(90, "PA_1").participants)),
+        at(91),
+        CloseReason.PERSON_RETURNED,
+    )
+    here, gone = (span.bounds for span in closed.agents)
+    assert (here.last_seen_orphaned_at, here.first_gone_at) == (at(0), at(91))
+    assert gone.first_gone_at == at(60)

@@ -1,5 +1,6 @@
 """What webhooks do: they protect at once, sharpen bounds, say where to look; and nothing depends on them."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -84,6 +85,13 @@ async def test_the_rooms_end_is_the_episodes_end_to_the_second():
         await w.ticks(4)
         (closed,) = await EpisodeStore(w.database).episodes_of_room("p", "r")
         assert abs(closed.bounds.first_gone_at - ended) <= timedelta(seconds=1)
+        # Its agent was told to leave then, so it had been there until then: both bounds are sharp.
+        assert ended - timedelta(seconds=1) <= closed.bounds.last_seen_orphaned_at <= ended
+        assert closed.agents[0].bounds == replace(
+            closed.agents[0].bounds,
+            last_seen_orphaned_at=closed.bounds.last_seen_orphaned_at,
+            first_gone_at=closed.bounds.first_gone_at,
+        )
 
 
 async def test_an_agent_that_left_is_billed_until_it_was_told():
@@ -98,7 +106,9 @@ async def test_an_agent_that_left_is_billed_until_it_was_told():
         w.world.leave("r", "agent-r-1")
         report = await w.ticks(3)
         spans = {s.identity: s for s in orphan(report, "r").episode.agents}
-        assert abs(spans["agent-r-1"].bounds.first_gone_at - left) <= timedelta(seconds=1)
+        gone = spans["agent-r-1"].bounds
+        assert abs(gone.first_gone_at - left) <= timedelta(seconds=1)
+        assert left - timedelta(seconds=1) <= gone.last_seen_orphaned_at <= left
         assert spans["agent-r-0"].bounds.first_gone_at is None
 
 

@@ -1,13 +1,14 @@
 """Episodes: one unbroken orphaned span of one room, with both bounds at each end (A5, A7).
 
-Pure: each function takes an episode and one observation and returns the episode after it. Only a
-successful ListParticipants answer moves a bound; what it shows was true somewhere between being asked
-and being answered, so a lower bound takes the first of these times and an upper bound the second.
+Pure: each function takes an episode and one observation and returns the episode after it. Only
+successful ListParticipants answers and webhooks move a bound; what an answer shows was true somewhere
+between being asked and being answered, so a lower bound takes the first of these times and an upper
+bound the second.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from watchdog.core.hooks import Moment
 from watchdog.core.model import (
@@ -24,7 +25,8 @@ from watchdog.core.model import (
 )
 from watchdog.core.names import agent_name
 
-NOBODY: Mapping[str, datetime] = {}
+NOBODY: Mapping[str, Moment] = {}
+_NEVER = datetime.min.replace(tzinfo=UTC)
 COUNT_LAG = timedelta(seconds=10)
 """How long before it was read a count may have been true (LIVEKIT.md, Rooms and their lists)."""
 
@@ -66,11 +68,11 @@ def open_episode(
 
 
 def seen_orphaned(
-    episode: Episode, look: Look, verdict: Verdict, left: Mapping[str, datetime] = NOBODY
+    episode: Episode, look: Look, verdict: Verdict, left: Mapping[str, Moment] = NOBODY
 ) -> tuple[Episode, bool]:
     """The episode after another ORPHANED look, and whether more than `last_seen_orphaned_at` moved.
 
-    `left` is by when participants had left, as webhooks told.
+    `left` is when participants left, as webhooks told.
     """
     agents, others = _followed(
         episode, episode.agents, _agents(verdict), look, verdict=verdict, left=left
@@ -95,7 +97,7 @@ def _followed(
     look: Look,
     *,
     verdict: Verdict,
-    left: Mapping[str, datetime],
+    left: Mapping[str, Moment],
 ) -> tuple[tuple[AgentSpan, ...], bool]:
     """The connections after a look that `seen` these, and whether one came or left."""
     here = {a.participant.sid: a for a in seen}
@@ -107,8 +109,7 @@ def _followed(
             spans.append(_seen(span, look))  # a SID that reappears had never left
             changed |= not was_here
         elif was_here:
-            told = left.get(span.participant_sid, look.answered_at)
-            spans.append(_gone(span, min(told, look.answered_at)))
+            spans.append(_gone(span, look.answered_at, left, look.answered_at))
             changed = True
         else:
             spans.append(span)
@@ -152,26 +153,54 @@ def sharpen_opening(episode: Episode, departed: Moment, agents: frozenset[str]) 
     )
 
 
-def seen_empty(episode: Episode, since: datetime) -> tuple[Episode, bool]:
+def seen_empty(
+    episode: Episode, since: datetime, left: Mapping[str, Moment] = NOBODY
+) -> tuple[Episode, bool]:
     """The episode once no agent is there: what agents cost stops, age goes on (A7).
 
-    A recording may be left alone: whether it still runs is not followed, so that it may cost until the end.
+    `left` is when participants left, as webhooks told. A recording may be left alone: whether it still
+    runs is not followed, so that it may cost until the end.
     """
     if not episode.present_agents:
         return episode, False
-    return replace(episode, agents=_all_gone(episode.agents, since)), True
+    return _with_last_seen(replace(episode, agents=_all_gone(episode.agents, since, left))), True
 
 
-def close_episode(episode: Episode, at: datetime, reason: CloseReason) -> Episode:
-    """The episode ended no later than `at`."""
+def still_there(episode: Episode, verdict: Verdict) -> Episode:
+    """The episode when a look shows a person: agents that are there too had never left (A1)."""
+    here = {a.participant.sid for a in _agents(verdict)}
+
+    def resumed(span: AgentSpan) -> AgentSpan:
+        if span.participant_sid not in here:
+            return span
+        return replace(span, bounds=replace(span.bounds, first_gone_at=None))
+
+    return replace(episode, agents=tuple(map(resumed, episode.agents)))
+
+
+def close_episode(
+    episode: Episode,
+    at: datetime,
+    reason: CloseReason,
+    left: Mapping[str, Moment] = NOBODY,
+    alone_until: datetime | None = None,
+) -> Episode:
+    """The episode ended no later than `at`. `left` is when participants left, as webhooks told.
+
+    Until `alone_until` no person was there (None: not known). An agent that left before was there, alone,
+    until it left.
+    """
     at = max(at, episode.bounds.last_seen_orphaned_at)
-    return replace(
-        episode,
-        bounds=replace(episode.bounds, first_gone_at=at),
-        agents=_all_gone(episode.agents, at),
-        recordings=_all_gone(episode.recordings, at),
-        close_reason=reason,
+    alone = _NEVER if alone_until is None else alone_until
+    closed = _with_last_seen(
+        replace(
+            episode,
+            agents=_all_gone(episode.agents, at, left, alone),
+            recordings=_all_gone(episode.recordings, at),
+            close_reason=reason,
+        )
     )
+    return replace(closed, bounds=replace(closed.bounds, first_gone_at=at))
 
 
 def person_seen_at(closed: Episode) -> datetime:
@@ -229,8 +258,22 @@ def shift_episode(episode: Episode, by: timedelta) -> Episode:
     )
 
 
-def _all_gone(spans: tuple[AgentSpan, ...], at: datetime) -> tuple[AgentSpan, ...]:
-    return tuple(s if s.bounds.first_gone_at else _gone(s, at) for s in spans)
+def _all_gone(
+    spans: tuple[AgentSpan, ...],
+    at: datetime,
+    left: Mapping[str, Moment] = NOBODY,
+    alone_until: datetime | None = None,
+) -> tuple[AgentSpan, ...]:
+    return tuple(
+        s if s.bounds.first_gone_at else _gone(s, at, left, alone_until or at) for s in spans
+    )
+
+
+def _with_last_seen(episode: Episode) -> Episode:
+    """The episode, that lasted at least as long as its agents are known to have been there."""
+    bounds = (episode.bounds, *(span.bounds for span in episode.agents))
+    last = max(b.last_seen_orphaned_at for b in bounds)
+    return replace(episode, bounds=replace(episode.bounds, last_seen_orphaned_at=last))
 
 
 def _agents(verdict: Verdict) -> tuple[Assessment, ...]:
@@ -263,6 +306,13 @@ def _seen(span: AgentSpan, look: Look) -> AgentSpan:
     return replace(span, bounds=bounds)
 
 
-def _gone(span: AgentSpan, at: datetime) -> AgentSpan:
-    gone = max(at, span.bounds.last_seen_orphaned_at)
-    return replace(span, bounds=replace(span.bounds, first_gone_at=gone))
+def _gone(
+    span: AgentSpan, at: datetime, left: Mapping[str, Moment], alone_until: datetime
+) -> AgentSpan:
+    """The connection, that had ended by `at`, or when a webhook told; no person came before `alone_until`."""
+    seen = span.bounds.last_seen_orphaned_at
+    if told := left.get(span.participant_sid):
+        at = min(at, told.latest)
+        seen = max(seen, min(told.earliest, at, alone_until))
+    bounds = replace(span.bounds, last_seen_orphaned_at=seen, first_gone_at=max(at, seen))
+    return replace(span, bounds=bounds)

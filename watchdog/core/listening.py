@@ -14,12 +14,14 @@ from watchdog.core.rooms import RoomBook, RoomState, left_to_server
 class Told:
     """What an event says of a listed room.
 
-    `visited`: a person was there by then, which ends the room's episode. `departure`: how the last person
-    left before the agents were alone, where that is known now.
+    `visited`: a person was there by then, which ends the room's episode, and came no sooner than `came`
+    (None: not known). `departure`: how the last person left before the agents were alone, where that is
+    known now.
     """
 
     state: RoomState
     visited: datetime | None = None
+    came: datetime | None = None
     why: str = ""
     departure: Departure | None = None
 
@@ -110,7 +112,8 @@ class _Telling:
             state.hung_up = None
             state.before = state.agents_before = frozenset()
             self.book.judge(state, VerdictState.ATTENDED, why, self.mono)
-        return Told(state, visited=self._by_then, why=why)
+        came = self.moment.earliest if self.moment else None
+        return Told(state, visited=self._by_then, came=came, why=why)
 
     def _went(self, state: RoomState, who: ParticipantSnapshot, why: str) -> Told | None:
         sid, episode = self.event.room_sid, state.episode

@@ -14,6 +14,7 @@ from watchdog.core.classify import NO_RULES, DetectionRules, classify
 from watchdog.core.counts import STABLE_SECONDS, CountLearner
 from watchdog.core.episodes import COUNT_LAG
 from watchdog.core.hearsay import Departure, Hearsay
+from watchdog.core.hooks import Moment
 from watchdog.core.looks import LookQueue
 from watchdog.core.model import (
     CountMeaning,
@@ -285,11 +286,11 @@ class RoomBook:
         if (state := self.rooms.get(sid)) and (heard := self.hearsay.rooms.get(sid)):
             state.told = heard.knows_all
 
-    def departures(self, sid: str) -> Mapping[str, datetime]:
-        """By when participants of a room had left, as webhooks told."""
+    def departures(self, sid: str) -> Mapping[str, Moment]:
+        """When participants of a room left, as webhooks told."""
         heard = self.hearsay.rooms.get(sid)
         left = heard.left.items() if heard else ()
-        return {key: gone.moment.latest for key, gone in left if gone.moment is not None}
+        return {key: gone.moment for key, gone in left if gone.moment is not None}
 
     def finished_at(self, sid: str) -> datetime | None:
         """By when a room was at its end, as a webhook told."""

@@ -17,6 +17,7 @@ from watchdog.core.episodes import (
     seen_orphaned,
     sharpen_opening,
     shift_episode,
+    still_there,
 )
 from watchdog.core.errors import RoomServiceError, RoomUnreachable
 from watchdog.core.hearsay import Departure
@@ -153,7 +154,7 @@ class EpisodeTracker:
                 reason = self._why_gone(sid)
                 detail = "deleted" if reason is CloseReason.DELETED else "the room is gone"
                 at = self._book.finished_at(sid) or listing.answered_at
-                closed = self._close(state.episode, at, reason, detail, mono)
+                closed = self._close(state.episode, at, reason, detail, mono, alone_until=at)
                 self._gone[sid] = closed
                 if len(self._gone) > GONE_KEPT:
                     del self._gone[next(iter(self._gone))]
@@ -174,9 +175,11 @@ class EpisodeTracker:
         elif verdict.state is VerdictState.ATTENDED:
             returned = state.episode.person_seen
             reason = CloseReason.PERSON_RETURNED if returned else CloseReason.PERSON_JOINED
-            self._close(state.episode, look.answered_at, reason, verdict.reason, mono)
+            episode = still_there(state.episode, verdict)
+            self._close(episode, look.answered_at, reason, verdict.reason, mono)
         elif verdict.state is VerdictState.EMPTY:
-            episode, changed = seen_empty(state.episode, look.answered_at)
+            left = self._book.departures(look.room_sid)
+            episode, changed = seen_empty(state.episode, look.answered_at, left)
             if changed:
                 self._keep(episode, ChangeKind.AGENTS, "the agents are gone", mono)
 
@@ -190,7 +193,7 @@ class EpisodeTracker:
             returned = (
                 CloseReason.PERSON_RETURNED if episode.person_seen else CloseReason.PERSON_JOINED
             )
-            self._close(episode, told.visited, returned, told.why, mono)
+            self._close(episode, told.visited, returned, told.why, mono, alone_until=told.came)
             return
         sharpened = _sharpened(_with_history(episode, told.state), told.departure, told.state)
         if sharpened != episode:
@@ -278,10 +281,18 @@ class EpisodeTracker:
         self._on_reopen(closed)
 
     def _close(
-        self, episode: Episode, at: datetime, reason: CloseReason, detail: str, mono: float
+        self,
+        episode: Episode,
+        at: datetime,
+        reason: CloseReason,
+        detail: str,
+        mono: float,
+        *,
+        alone_until: datetime | None = None,
     ) -> Episode:
+        left = self._book.departures(episode.room_sid)
         closed = replace(
-            close_episode(episode, at, reason),
+            close_episode(episode, at, reason, left, alone_until),
             watched_at_close=self._watched(),
             policy=self._policies.get(episode.id, ""),
         )
