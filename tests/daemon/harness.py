@@ -100,6 +100,7 @@ class Lab:
         self.rules = rules
         self.per_minute = per_minute
         self.policies = ()
+        self.tariffs = TARIFFS
         self.safeguards = Safeguards()
         self.lease = HeldLease()
         self.stop = ""
@@ -143,7 +144,7 @@ class Lab:
             ProjectConfig(
                 "p",
                 self.poll,
-                TARIFFS,
+                self.tariffs,
                 self.rules,
                 policies=self.policies,
                 safeguards=self.safeguards,
