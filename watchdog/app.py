@@ -54,8 +54,10 @@ from watchdog.store.database import (
     stop_file,
 )
 from watchdog.store.episodes import EpisodeStore
+from watchdog.store.history import HistoryStore
 from watchdog.store.lock import DatabaseInUseError
 from watchdog.telling import notifying
+from watchdog.tidying import HOURLY, Cadence, tidied
 
 STOP_SECONDS = 6.0
 """How long running ticks may take to end once the daemon is told to stop."""
@@ -81,11 +83,19 @@ class Stores:
     audit: Audit
     controls: Controls
     lease: Lease
+    history: HistoryStore | None = None
+    """None beside another run, which rolls up its history itself."""
 
     @classmethod
     def of(cls, database: Database, lease: Lease) -> "Stores":
         """The stores of one open database."""
-        return cls(EpisodeStore(database), AuditStore(database), ControlStore(database), lease)
+        return cls(
+            EpisodeStore(database),
+            AuditStore(database),
+            ControlStore(database),
+            lease,
+            HistoryStore(database),
+        )
 
 
 @asynccontextmanager
@@ -192,6 +202,7 @@ class Daemon:
             stale = [t.stale_on for t in tariffs.values() if t.stale_on]
             self.metrics.set_prices(_midnight(min(verified)), _midnight(min(stale)))
         self.on_report: Callable[[TickReport], None] = lambda _: None
+        self._history = stores.history
         self._last_turn = clock.monotonic()
         self._running: set[asyncio.Task[None]] = set()
 
@@ -269,6 +280,23 @@ class Daemon:
         log_report(log, report, previous, self.room_names)
         self.on_report(report)
         return report
+
+    async def roll_up(self, limit: int) -> int:
+        """Roll up at most `limit` episodes that ended longer ago than is kept. Raises StoreError.
+
+        A project is as old as its last good tick: a room that it took for gone before can still be
+        listed again after it was blind, and its episode then goes on.
+        """
+        kept = self.settings.retention
+        if self._history is None or isinstance(kept, str):
+            return 0
+        seen: dict[str, datetime | None] = {}
+        for watched in self.watched:
+            name = watched.project.config.name
+            good = self.board.good.get(name)
+            at = good.last_success_at if good else None
+            seen[name] = None if at is None else at - kept
+        return await self._history.roll_up(self.clock.now() - kept, limit, but=seen)
 
     async def _scheduled(self, project: Project) -> None:
         task = asyncio.current_task()
@@ -362,7 +390,7 @@ def stop_on_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, stop.set)
 
 
-async def run(settings: Settings, clock: Clock) -> None:
+async def run(settings: Settings, clock: Clock, tidying: Cadence = HOURLY) -> None:
     """The daemon, until a signal ends it."""
     stop = asyncio.Event()
     stop_on_signals(stop)
@@ -388,5 +416,6 @@ async def run(settings: Settings, clock: Clock) -> None:
                 http=url or "off",
                 **({"notify": [service for service, _ in senders]} if senders else {}),
             )
-            await daemon.run(stop)
+            async with tidied(daemon.roll_up, tidying):
+                await daemon.run(stop)
         log.info("stopped")

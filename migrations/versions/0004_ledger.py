@@ -1,4 +1,4 @@
-"""The ledger by episode and meter, corrections downwards, and what deletions avoid."""
+"""The ledger by episode and meter, corrections downwards, what deletions avoid, and sums by day."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -79,9 +79,60 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("episode_id", "agent_name", name="pk_avoided"),
     )
     op.create_index("ix_avoided_project_began", "avoided", ["project", "began"])
+    op.create_index("ix_episodes_project_first_gone_at", "episodes", ["project", "first_gone_at"])
+    _create_daily_tables()
+
+
+def _create_daily_tables() -> None:
+    op.create_table(
+        "daily_spend",
+        sa.Column("project", sa.Text, nullable=False),
+        sa.Column("day", sa.Text, nullable=False),
+        sa.Column("key", sa.Text, nullable=False),
+        sa.Column("agent_name", sa.Text, nullable=False),
+        sa.Column("policy", sa.Text, nullable=False),
+        sa.Column("close_reason", sa.Text, nullable=False),
+        sa.Column("profile", sa.Text, nullable=False),
+        sa.Column("meter", sa.Text, nullable=False),
+        sa.Column("plan", sa.Text, nullable=False),
+        sa.Column("unit", sa.Text, nullable=False),
+        sa.Column("price", sa.BigInteger),
+        sa.Column("book_version", sa.Text, nullable=False),
+        sa.Column("book_hash", sa.Text, nullable=False),
+        sa.Column("seconds", sa.Double, nullable=False),
+        *_amounts(),
+        sa.PrimaryKeyConstraint("project", "day", "key", name="pk_daily_spend"),
+    )
+    op.create_table(
+        "daily_counts",
+        sa.Column("project", sa.Text, nullable=False),
+        sa.Column("day", sa.Text, nullable=False),
+        sa.Column("agent_name", sa.Text, nullable=False),
+        sa.Column("policy", sa.Text, nullable=False),
+        sa.Column("close_reason", sa.Text, nullable=False),
+        sa.Column("episodes", sa.BigInteger, nullable=False),
+        sa.Column("never_attended", sa.BigInteger, nullable=False),
+        sa.Column("orphaned_seconds", sa.Double, nullable=False),
+        sa.PrimaryKeyConstraint(
+            "project", "day", "agent_name", "policy", "close_reason", name="pk_daily_counts"
+        ),
+    )
+    op.create_table(
+        "daily_avoided",
+        sa.Column("project", sa.Text, nullable=False),
+        sa.Column("day", sa.Text, nullable=False),
+        sa.Column("agent_name", sa.Text, nullable=False),
+        sa.Column("basis", sa.Text, nullable=False),
+        sa.Column("booked", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("project", "day", "agent_name", "basis", name="pk_daily_avoided"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("daily_avoided")
+    op.drop_table("daily_counts")
+    op.drop_table("daily_spend")
+    op.drop_index("ix_episodes_project_first_gone_at", "episodes")
     op.drop_table("avoided")
     op.drop_table("corrections")
     op.drop_table("ledger")

@@ -123,6 +123,17 @@ IN_THE_FILE = [
     ),
     # durations
     (
+        'retention = "6d"',
+        'watchdog.toml: retention: "6d" is too short; keep episodes for 7d or more, or "forever"',
+    ),
+    (
+        'retention = "for ever"',
+        (
+            'watchdog.toml: retention: "for ever" is no duration; write "90s", "15m", "2h", "1h30m", '
+            '"500ms" or a number of seconds, or "forever"'
+        ),
+    ),
+    (
         'poll_interval = "5 parsecs"',
         (
             'watchdog.toml: poll_interval: "5 parsecs" is no duration; write "90s", "15m", "2h", '

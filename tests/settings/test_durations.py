@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchdog.settings import format_duration, parse_duration
+from watchdog.settings.durations import parse_retention
 
 
 @pytest.mark.parametrize(
@@ -85,3 +86,23 @@ def test_any_text_is_a_duration_or_says_that_it_is_none(text: str):
             parse_duration(text)
     else:
         assert duration >= timedelta(0)
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("90d", timedelta(days=90)),
+        ("7d", timedelta(days=7)),
+        (604800, timedelta(days=7)),
+        ("forever", "forever"),
+        (" Forever ", "forever"),
+    ],
+)
+def test_history_is_kept_for_a_week_or_more_or_for_ever(written: object, kept: object):
+    assert parse_retention(written) == kept
+
+
+@pytest.mark.parametrize("written", ["6d23h", "0", 0, "never", "", None, True])
+def test_a_retention_that_is_too_short_or_no_duration_is_refused(written: object):
+    with pytest.raises(ValueError, match='or "forever"'):
+        parse_retention(written)

@@ -33,6 +33,7 @@ def test_nothing_at_all_gives_the_documented_defaults(tmp_path: Path):
         "mode": "observe",
         "poll_interval": "15s",
         "database": "sqlite+aiosqlite:///watchdog.db",
+        "retention": "90d",
         "http": {"listen": "127.0.0.1:9779"},
         "limits": {
             "max_deletions_per_tick": 10,

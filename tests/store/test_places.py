@@ -230,7 +230,7 @@ async def test_a_database_whose_pages_are_damaged(url: str, path: Path) -> None:
         await EpisodeStore(database).commit(tick(1), many, {})
     content = bytearray(path.read_bytes())
     # Every page but the first few, which say what tables there are: not even their types remain.
-    content[40 * 4096 :] = b"\xff" * (len(content) - 40 * 4096)
+    content[60 * 4096 :] = b"\xff" * (len(content) - 60 * 4096)
     path.write_bytes(content)
     async with await open_database(url) as database:
         with pytest.raises(StoreError, match=r"is damaged \(database disk image is malf") as failed:

@@ -17,6 +17,7 @@ from alembic.operations import Operations
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from tests.store.builders import START
 from watchdog.store import statements
 from watchdog.store.migrate import scripts_directory
 from watchdog.store.statements import (
@@ -24,9 +25,13 @@ from watchdog.store.statements import (
     episodes_of_room,
     is_one_of,
     is_open,
+    newest_closed,
+    of_days,
+    oldest_avoided,
+    oldest_closed,
     select_episodes,
 )
-from watchdog.store.tables import Usd, Utc, metadata
+from watchdog.store.tables import Usd, Utc, daily_avoided, daily_counts, daily_spend, metadata
 
 POSTGRES = postgresql.asyncpg.dialect()
 POSTGRES_TYPES = {
@@ -43,6 +48,9 @@ SQLITE_ONLY = re.compile(
     re.IGNORECASE,
 )
 
+DAILY = (daily_spend, daily_counts, daily_avoided)
+SUMS = {name: sums for name, sums in vars(statements).items() if name.endswith("_SUMS")}
+
 STATEMENTS: dict[str, sa.Executable] = {
     **{
         name: value
@@ -53,6 +61,13 @@ STATEMENTS: dict[str, sa.Executable] = {
     "open anywhere": select_episodes(is_open(None)),
     "by id": select_episodes(is_one_of(["E1", "E2"])),
     "of a room": episodes_of_room("main", "call", 20),
+    "oldest closed": oldest_closed("main", START, 200),
+    "oldest avoided": oldest_avoided("main", START, 200),
+    "newest closed": newest_closed("main", 200),
+    **{f"{t.name} of days": of_days(t, "main", START.date(), START.date()) for t in DAILY},
+    **{f"keys of {name}": value.known for name, value in SUMS.items()},
+    **{f"add to {name}": value.add for name, value in SUMS.items()},
+    **{f"insert into {name}": value.insert for name, value in SUMS.items()},
     "of the audit": audit_entries(project="main", room="call", intent="in_1", limit=20),
 }
 
@@ -63,7 +78,7 @@ def said(clause: sa.ClauseElement | sa.Executable) -> str:
 
 def test_every_statement_of_the_module_is_among_those_tested() -> None:
     built = {name for name in vars(statements) if name.isupper() and not name.startswith("_")}
-    assert built - {"AGENT_KEYS"} <= STATEMENTS.keys()
+    assert built - {"AGENT_KEYS", "AVOIDED_KEYS", "SUMMED"} - SUMS.keys() <= STATEMENTS.keys()
 
 
 @pytest.mark.parametrize("name", STATEMENTS)

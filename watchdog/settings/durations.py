@@ -4,6 +4,7 @@ import math
 import re
 from datetime import timedelta
 from decimal import Decimal
+from typing import Literal
 
 DURATION_FORMS = '"90s", "15m", "2h", "1h30m", "500ms" or a number of seconds'
 
@@ -72,3 +73,22 @@ def parse_recordings(value: object) -> timedelta | bool:
         return parse_duration(value)
     except ValueError as error:
         raise ValueError(f"{error}, or true or false") from None
+
+
+FOREVER: Literal["forever"] = "forever"
+SHORTEST_RETENTION = timedelta(days=7)
+
+
+def parse_retention(value: object) -> timedelta | Literal["forever"]:
+    """How long history is kept, a week or more, or "forever". ValueError says what is allowed."""
+    if isinstance(value, str) and value.strip().lower() == FOREVER:
+        return FOREVER
+    try:
+        kept = parse_duration(value)
+    except ValueError as error:
+        raise ValueError(f'{error}, or "forever"') from None
+    if kept < SHORTEST_RETENTION:
+        raise ValueError(
+            f'is too short; keep episodes for {format_duration(SHORTEST_RETENTION)} or more, or "forever"'
+        )
+    return kept

@@ -36,6 +36,7 @@ from watchdog.settings.sections import (
     PrivacySettings,
     Project,
     ProtectSettings,
+    Retention,
     a_second_or_more,
 )
 
@@ -70,6 +71,11 @@ class Settings(BaseSettings):
     database: Annotated[str, AfterValidator(check_database_url)] = Field(
         default="sqlite+aiosqlite:///watchdog.db",
         description="Where episodes are kept; a relative path starts at the working directory",
+    )
+    retention: Retention = Field(
+        default=timedelta(days=90),
+        description="For so long after its end an episode is kept; then a running daemon adds it to the "
+        "sums by day, and `explain` and `replay` no longer know it. At least 7d; `forever` keeps all",
     )
     http: HttpSettings = HttpSettings()
     limits: LimitsSettings = LimitsSettings()

@@ -19,7 +19,12 @@ from pydantic import (
 
 from watchdog.core.profiles import HOSTINGS
 from watchdog.core.suspects import SUSPECT_IDENTITIES
-from watchdog.settings.durations import format_duration, parse_duration, parse_recordings
+from watchdog.settings.durations import (
+    format_duration,
+    parse_duration,
+    parse_recordings,
+    parse_retention,
+)
 from watchdog.settings.fields import (
     BUILT_IN_POLICIES,
     LEAVABLE_KINDS,
@@ -143,6 +148,11 @@ Recordings = Annotated[
     PlainSerializer(lambda v: v if isinstance(v, bool) else format_duration(v), when_used="json"),
 ]
 NotifyEvent = Literal["stranded", "deleted", "failed", "joined", "held", "blind"]
+Retention = Annotated[
+    timedelta | Literal["forever"],
+    BeforeValidator(parse_retention),
+    PlainSerializer(lambda v: v if isinstance(v, str) else format_duration(v), when_used="json"),
+]
 ModeName = Literal["observe", "allowlist", "enforce"]
 
 

@@ -119,9 +119,8 @@ class EpisodeStore:
             async with self._database.reading() as connection:
                 known = await _read_project(connection, project)
                 spent = await connection.execute(sql.CLOSED_SPEND, {"project": project})
-                recent = await _read_episodes(
-                    connection, sql.newest_closed(project, RECENTLY_CLOSED)
-                )
+                newest = sql.newest_closed(project, RECENTLY_CLOSED)
+                recent = await read_episodes(connection, newest)
                 closed = {
                     row.agent_name: Spend(row.low, row.high, row.unverified) for row in spent.all()
                 }
@@ -177,7 +176,7 @@ class EpisodeStore:
         """The open episodes of one project, or of all, with their newest bounds; oldest first."""
         where = sql.is_open(project)
         async with self._database.reading() as connection:
-            found = await _read_episodes(connection, sql.select_episodes(where))
+            found = await read_episodes(connection, sql.select_episodes(where))
             return await _bring_up(connection, found)
 
     @uninterrupted
@@ -187,7 +186,7 @@ class EpisodeStore:
         """The newest `limit` episodes of a room, by its name or SID; newest first."""
         statement = sql.episodes_of_room(project, room_name_or_sid, limit)
         async with self._database.reading() as connection:
-            found = await _read_episodes(connection, statement)
+            found = await read_episodes(connection, statement)
             return await _bring_up(connection, found)
 
     @uninterrupted
@@ -206,7 +205,7 @@ class EpisodeStore:
         place = (after.bounds.first_orphaned_at, after.id) if after else None
         statement = sql.episodes_since(project, since, place, limit)
         async with self._database.reading() as connection:
-            found = await _read_episodes(connection, statement)
+            found = await read_episodes(connection, statement)
             return await _bring_up(connection, found)
 
     @uninterrupted
@@ -243,7 +242,7 @@ def _remember(known: _Project, record: TickRecord, written: Iterable[Episode]) -
 
 
 async def _read_project(connection: AsyncConnection, project: str) -> _Project:
-    found = await _read_episodes(connection, sql.select_episodes(sql.is_open(project)))
+    found = await read_episodes(connection, sql.select_episodes(sql.is_open(project)))
     known = _Project(open={episode.id: _Stored(episode) for episode in found})
     rows = (await connection.execute(sql.JOURNAL, {"project": project})).mappings().all()
     for row in rows:  # oldest first
@@ -269,9 +268,10 @@ async def _bring_up(
     return tuple(one.current() for one in stored.values())
 
 
-async def _read_episodes(
+async def read_episodes(
     connection: AsyncConnection, statement: sa.Select[Any]
 ) -> tuple[Episode, ...]:
+    """The episodes that a statement selects, as their rows say, in its order."""
     rows = (await connection.execute(statement)).mappings().all()
     agents: dict[str, list[AgentSpan]] = {row["id"]: [] for row in rows}
     ids = list(agents)
@@ -286,7 +286,7 @@ async def _read_by_id(connection: AsyncConnection, ids: Sequence[str]) -> dict[s
     found: dict[str, Episode] = {}
     for start in range(0, len(ids), _CHUNK):
         statement = sql.select_episodes(sql.is_one_of(ids[start : start + _CHUNK]))
-        found |= {e.id: e for e in await _read_episodes(connection, statement)}
+        found |= {e.id: e for e in await read_episodes(connection, statement)}
     return found
 
 

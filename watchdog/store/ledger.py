@@ -13,7 +13,7 @@ from watchdog.core.avoided import Avoidance, Basis
 from watchdog.core.ledger import Correction, LedgerLine, Postings
 from watchdog.core.records import TickRecord
 from watchdog.core.spend import Spend
-from watchdog.store.tables import avoided, corrections, ledger
+from watchdog.store.tables import avoided, corrections, daily_avoided, ledger
 
 ACCOUNTED_FOR = timedelta(days=1)
 """A deletion older than this is not told anew by the audit, and need not be known to be accounted for."""
@@ -36,6 +36,15 @@ _DONE = (
     )
     .where(avoided.c.project == sa.bindparam("project"), avoided.c.booked.is_not(None))
     .group_by(avoided.c.agent_name, avoided.c.basis)
+)
+_DONE_BEFORE = (
+    sa.select(
+        daily_avoided.c.agent_name,
+        daily_avoided.c.basis,
+        sa.func.sum(daily_avoided.c.booked, type_=daily_avoided.c.booked.type).label("booked"),
+    )
+    .where(daily_avoided.c.project == sa.bindparam("project"))
+    .group_by(daily_avoided.c.agent_name, daily_avoided.c.basis)
 )
 _ACCOUNTED = sa.select(avoided.c.episode_id).where(
     avoided.c.project == sa.bindparam("project"),
@@ -73,12 +82,16 @@ async def read_avoided(
     if record is None:
         return (), {}, frozenset()
     running = (await connection.execute(_RUNNING, {"project": project})).mappings().all()
-    done = (await connection.execute(_DONE, {"project": project})).all()
+    done: dict[tuple[str, str], Decimal] = {}
+    for statement in (_DONE, _DONE_BEFORE):  # booked lately, and rolled up
+        for row in (await connection.execute(statement, {"project": project})).all():
+            key = (row.agent_name, row.basis)
+            done[key] = done.get(key, Decimal(0)) + row.booked
     since = {"project": project, "since": record.at - ACCOUNTED_FOR}
     known = (await connection.execute(_ACCOUNTED, since)).scalars().all()
     return (
         tuple(map(_avoidance_of, running)),
-        {(row.agent_name, row.basis): row.booked for row in done},
+        done,
         frozenset(known),
     )
 

@@ -1,16 +1,22 @@
 """The statements of the episode store, built once; each runs on SQLite and on Postgres."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from watchdog.store.tables import (
     audit,
+    avoided,
     closed_spend,
+    daily_avoided,
+    daily_counts,
+    daily_spend,
     episode_agents,
     episodes,
+    ledger,
     pauses,
     requests,
     room_lists,
@@ -22,6 +28,7 @@ _KEY = "key_"
 """Prefix of the parameters that find a row: SQLAlchemy wants names other than the columns' own."""
 
 AGENT_KEYS = ("episode_id", "participant_sid")
+AVOIDED_KEYS = ("episode_id", "agent_name")
 
 
 def keyed(row: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
@@ -115,8 +122,7 @@ SENT = (
 _open_episodes = sa.select(episodes.c.id).where(
     episodes.c.project == sa.bindparam("project"), episodes.c.close_reason.is_(None)
 )
-TOLD = sa.select(audit.c.episode, audit.c.outcome).where(
-    audit.c.project == sa.bindparam("project"),
+TOLD = sa.select(audit.c.episode, audit.c.outcome).where(  # an episode's id is of one project only
     audit.c.outcome.in_(("would_delete", "person_returned")),
     audit.c.episode.in_(_open_episodes),
 )
@@ -193,6 +199,70 @@ LAST_TICKS = sa.select(tick_journal).join(
     sa.and_(tick_journal.c.project == _newest.c.project, tick_journal.c.number == _newest.c.number),
 )
 
+LINES = sa.select(ledger).where(ledger.c.episode_id.in_(sa.bindparam("ids", expanding=True)))
+DELETE_CLOSED = sa.delete(episodes).where(
+    episodes.c.id.in_(sa.bindparam("ids", expanding=True)), episodes.c.close_reason.is_not(None)
+)
+DELETE_AVOIDED = sa.delete(avoided).where(
+    _found_by(avoided, AVOIDED_KEYS), avoided.c.booked.is_not(None)
+)
+
+
+def _next_project(table: sa.Table) -> sa.Select[Any]:
+    """The project that comes after `after`: found in an index, however many rows there are."""
+    return sa.select(sa.func.min(table.c.project)).where(table.c.project > sa.bindparam("after"))
+
+
+NEXT_PROJECT = _next_project(episodes)
+NEXT_AVOIDING_PROJECT = _next_project(avoided)
+
+SUMMED = frozenset(
+    {
+        "seconds",
+        "low",
+        "high",
+        "unverified",
+        "episodes",
+        "never_attended",
+        "orphaned_seconds",
+        "booked",
+    }
+)
+"""The columns of the daily tables that add up."""
+
+
+@dataclass(frozen=True, slots=True)
+class SumStatements:
+    """How amounts are added to a table of sums by day, of which `keys` find a row.
+
+    `known` gives the keys of the rows that a project has on some days. Both databases have an upsert of
+    their own, but not the same one.
+    """
+
+    keys: tuple[str, ...]
+    known: sa.Select[Any]
+    add: sa.Update
+    insert: sa.Insert
+
+
+def _sums(table: sa.Table) -> SumStatements:
+    keys = tuple(column.name for column in table.primary_key)
+    amounts = {c.name: c + sa.bindparam(c.name, type_=c.type) for c in table.c if c.name in SUMMED}
+    return SumStatements(
+        keys,
+        sa.select(*(table.c[key] for key in keys)).where(
+            table.c.project == sa.bindparam("project"),
+            table.c.day.in_(sa.bindparam("days", expanding=True)),
+        ),
+        sa.update(table).where(_found_by(table, keys)).values(amounts),
+        sa.insert(table),
+    )
+
+
+SPEND_SUMS = _sums(daily_spend)
+COUNT_SUMS = _sums(daily_counts)
+AVOIDED_SUMS = _sums(daily_avoided)
+
 
 def select_episodes(where: sa.ColumnElement[bool]) -> sa.Select[Any]:
     """Episodes without their agents, oldest first."""
@@ -215,6 +285,46 @@ def newest_closed(project: str, limit: int) -> sa.Select[Any]:
     )
 
 
+def oldest_closed(project: str, before: datetime, limit: int) -> sa.Select[Any]:
+    """The closed episodes of a project that ended first, of those that had ended before a time."""
+    return (
+        sa.select(episodes)
+        .where(
+            episodes.c.project == project,
+            episodes.c.first_gone_at < before,
+            episodes.c.close_reason.is_not(None),
+        )
+        .order_by(episodes.c.first_gone_at, episodes.c.id)
+        .limit(limit)
+    )
+
+
+def oldest_avoided(project: str, before: datetime, limit: int) -> sa.Select[Any]:
+    """The avoidances that are all booked and began before a time, oldest first."""
+    return (
+        sa.select(avoided)
+        .where(
+            avoided.c.project == project, avoided.c.began < before, avoided.c.booked.is_not(None)
+        )
+        .order_by(avoided.c.began, avoided.c.episode_id, avoided.c.agent_name)
+        .limit(limit)
+    )
+
+
+def of_days(
+    table: sa.Table, project: str | None, since: date | None, until: date | None
+) -> sa.Select[Any]:
+    """The rows of a table of sums by day, from one day to before another; the oldest first."""
+    statement = sa.select(table).order_by(table.c.day, *table.primary_key)
+    if project is not None:
+        statement = statement.where(table.c.project == project)
+    if since is not None:
+        statement = statement.where(table.c.day >= since.isoformat())
+    if until is not None:
+        statement = statement.where(table.c.day < until.isoformat())
+    return statement
+
+
 def is_one_of(ids: Sequence[str]) -> sa.ColumnElement[bool]:
     """The episodes of these ids."""
     return episodes.c.id.in_(ids)
@@ -225,8 +335,11 @@ def episodes_of_room(project: str, name_or_sid: str, limit: int) -> sa.Select[An
     return (
         sa.select(episodes)
         .where(
-            episodes.c.project == project,
-            sa.or_(episodes.c.room_name == name_or_sid, episodes.c.room_sid == name_or_sid),
+            # With the project said outside of it SQLite would read all episodes of the project.
+            sa.or_(
+                sa.and_(episodes.c.project == project, episodes.c.room_name == name_or_sid),
+                sa.and_(episodes.c.project == project, episodes.c.room_sid == name_or_sid),
+            )
         )
         .order_by(episodes.c.first_orphaned_at.desc(), episodes.c.id)
         .limit(limit)

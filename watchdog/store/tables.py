@@ -133,6 +133,7 @@ episodes = sa.Table(
     sa.Index(None, "project", "room_name"),
     sa.Index(None, "project", "room_sid"),
     sa.Index(None, "first_orphaned_at"),
+    sa.Index(None, "project", "first_gone_at"),  # the newest closed ones, and the oldest
 )
 
 episode_agents = sa.Table(
@@ -243,6 +244,55 @@ avoided = sa.Table(
     sa.Index(None, "project", "began"),
 )
 """What verified deletions avoid."""
+
+daily_spend = sa.Table(
+    "daily_spend",
+    metadata,
+    sa.Column("project", CleanText, primary_key=True),
+    sa.Column("day", CleanText, primary_key=True),  # in UTC, like 2026-03-01
+    # A digest of the text below and the price: shorter than they are, and a price can be NULL.
+    sa.Column("key", CleanText, primary_key=True),
+    sa.Column("agent_name", CleanText, nullable=False),
+    sa.Column("policy", CleanText, nullable=False),
+    sa.Column("close_reason", CleanText, nullable=False),
+    sa.Column("profile", CleanText, nullable=False),
+    sa.Column("meter", CleanText, nullable=False),
+    sa.Column("plan", CleanText, nullable=False),
+    sa.Column("unit", CleanText, nullable=False),
+    sa.Column("price", Usd),  # NULL: it has none
+    sa.Column("book_version", CleanText, nullable=False),
+    sa.Column("book_hash", CleanText, nullable=False),
+    sa.Column("seconds", sa.Double, nullable=False),
+    sa.Column("low", Usd, nullable=False),
+    sa.Column("high", Usd, nullable=False),
+    sa.Column("unverified", Usd, nullable=False),
+)
+"""What the ledger said of episodes that are no longer kept, by day."""
+
+daily_counts = sa.Table(
+    "daily_counts",
+    metadata,
+    sa.Column("project", CleanText, primary_key=True),
+    sa.Column("day", CleanText, primary_key=True),
+    sa.Column("agent_name", CleanText, primary_key=True),
+    sa.Column("policy", CleanText, primary_key=True),
+    sa.Column("close_reason", CleanText, primary_key=True),
+    sa.Column("episodes", sa.BigInteger, nullable=False),
+    sa.Column("never_attended", sa.BigInteger, nullable=False),
+    sa.Column("orphaned_seconds", sa.Double, nullable=False),
+)
+"""How many episodes that are no longer kept began on a day, and how long rooms were orphaned on it."""
+
+daily_avoided = sa.Table(
+    "daily_avoided",
+    metadata,
+    sa.Column("project", CleanText, primary_key=True),
+    sa.Column("day", CleanText, primary_key=True),  # on which the deletions were
+    sa.Column("agent_name", CleanText, primary_key=True),
+    sa.Column("basis", CleanText, primary_key=True),
+    sa.Column("booked", Usd, nullable=False),
+)
+"""What deletions avoided whose own rows are no longer kept."""
 
 audit = sa.Table(
     "audit",

@@ -1,0 +1,99 @@
+"""What the daemon asks at its start and on each tick is found by an index, however long history is."""
+
+import re
+
+from sqlalchemy import event
+
+from tests.store.builders import at, closed, episode, tick
+from tests.store.test_history import LATER, avoidance, ended, line
+from watchdog.core.ledger import Postings
+from watchdog.core.spend import Spend
+from watchdog.store.audit import AuditStore
+from watchdog.store.controls import ControlStore
+from watchdog.store.database import Database
+from watchdog.store.episodes import EpisodeStore
+from watchdog.store.history import HistoryStore
+
+GROWS = "episodes|episode_agents|ledger|avoided|corrections|audit|daily_spend|daily_counts|daily_avoided"
+
+
+class Said:
+    """Every statement that a database was told, each once, with the parameters of its first time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.statements: dict[str, tuple[object, ...]] = {}
+        engine = database._engine.sync_engine
+        event.listen(engine, "before_cursor_execute", self._note)
+
+    def _note(self, _connection, _cursor, statement, parameters, _context, many) -> None:
+        if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+            self.statements.setdefault(statement, tuple(parameters[0] if many else parameters))
+
+    async def plans(self) -> dict[str, list[str]]:
+        plans = {}
+        async with self._database.reading() as connection:
+            for statement, parameters in list(self.statements.items()):
+                explain = f"EXPLAIN QUERY PLAN {statement}"
+                rows = (await connection.exec_driver_sql(explain, parameters)).all()
+                plans[statement] = [row[3] for row in rows]
+        return plans
+
+
+async def live_a_while(database: Database) -> None:
+    """A start, ticks of every kind, and a roll-up."""
+    store, history = EpisodeStore(database), HistoryStore(database)
+    one, two = ended("E1", 0, 60), episode("E2")
+    postings = Postings(lines={"E1": (line(),)}, avoided=(avoidance("E1", 0),))
+    await store.load("main")
+    await AuditStore(database).load("main", at(0))
+    await store.commit(tick(1), [one, two], {"support": Spend()}, postings)
+    await store.commit(tick(64, seen={"E2": 30}), [], {"support": Spend()})
+    await store.commit(tick(65), [closed(two, 40)], {})
+    await store.load("main")
+    await ControlStore(database).read("main")
+    await store.open_episodes("main")
+    await store.episodes_of_room("main", "call-E1")
+    while await history.roll_up(LATER, 10):
+        pass
+    await history.daily("main")
+
+
+async def test_nothing_reads_a_whole_table_that_grows(database: Database) -> None:
+    said = Said(database)
+    await live_a_while(database)
+    plans = await said.plans()
+    assert len(plans) > 25
+    whole = re.compile(rf"SCAN ({GROWS})\b")
+    assert {s: plan for s, plan in plans.items() if any(map(whole.match, plan))} == {}
+
+
+async def test_no_closed_episode_but_those_asked_for_is_read(database: Database) -> None:
+    said = Said(database)
+    await live_a_while(database)
+    found = set()
+    for plan in (await said.plans()).values():
+        found |= {step for step in plan if re.match(r"SEARCH episodes\b", step)}
+    assert {re.search(r"\((.*)\)", step)[1] for step in found} == {
+        "id=?",
+        "project=? AND close_reason=?",  # the open ones
+        "project=? AND first_gone_at<?",  # the oldest
+        "project=?",  # the newest, see below
+        "project=? AND room_name=?",
+        "project=? AND room_sid=?",
+        "project>?",  # which projects there are
+    }
+
+
+async def test_the_newest_closed_episodes_are_read_in_order_and_no_others(
+    database: Database,
+) -> None:
+    said = Said(database)
+    await live_a_while(database)
+    (plan,) = [
+        plan
+        for s, plan in (await said.plans()).items()
+        if "first_gone_at DESC" in s and "LIMIT" in s
+    ]
+    assert "ix_episodes_project_first_gone_at" in plan[0]
+    assert "USE TEMP B-TREE FOR ORDER BY" not in plan  # but for those that ended at one moment
