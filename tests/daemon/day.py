@@ -247,9 +247,9 @@ class Judged:
 
     def spend_by_name(self, tariffs: Tariffs) -> dict[str, Spend]:
         """The same by agent name."""
-        end, skew = self.episode.bounds.first_gone_at, SKEW.total_seconds()
+        end = self.episode.bounds.first_gone_at
         assert end is not None, "the day is over"
-        return episode_spend(self.episode, tariffs, upto=end, skew=skew)
+        return episode_spend(self.episode, tariffs, upto=end)
 
     # ---- how wide it may be ------------------------------------------------------------------------
 
