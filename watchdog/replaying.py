@@ -2,8 +2,10 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,10 +13,13 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from watchdog.core.avoided import Basis
 from watchdog.expose.formats import (
+    UNPRICED,
     duration,
     episode_json,
     iso,
+    money,
     spend_json,
     spend_text,
 )
@@ -152,6 +157,12 @@ _DONE = {
 }
 
 
+_BASIS: Mapping[str, str] = {
+    Basis.ROOM_TIMEOUT: "until the server itself would have closed the room",
+    Basis.HORIZON: "for an hour, where it would not",
+}
+
+
 def _show(asked: Question, replays: tuple[Replay, ...]) -> None:
     named = ", ".join(printable(name) for name in asked.policies)
     say(f"policies: {named} ({asked.policy_file or 'as configured'})")
@@ -218,6 +229,11 @@ def summary_lines(done: Replay) -> list[str]:
     if acted:
         cost = spend_text(done.further, unpriced=not done.is_priced)
         lines.append(f"which went on to cost:   {cost} (estimate)")
+        avoided = ", ".join(
+            f"{money(amount)} ({_BASIS[basis]})" for basis, amount in sorted(done.avoided.items())
+        )
+        nothing = money(Decimal(0)) if done.is_priced else UNPRICED
+        lines.append(f"would count as avoided:  {avoided or nothing} (estimate)")
         lines.append(
             f"would have hurt:         {done.hurt} (a person was back within {duration(HURT_SECONDS)})"
         )
@@ -321,9 +337,10 @@ def _row_json(row: Replayed) -> dict[str, Any]:
 
 
 def _further_json(what: Replay | Replayed) -> dict[str, Any]:
-    """What it went on to cost; null, and not 0, where nothing of it has a price."""
+    """What it went on to cost and avoids; null, and not 0, where nothing of it has a price."""
     nothing = not what.is_priced and not (what.further.high or what.further.unverified)
     return {
         "further_cost": None if nothing else spend_json(what.further),
         "further_cost_is_complete": what.is_priced,
+        "avoided": None if nothing else {basis: f"{usd:f}" for basis, usd in what.avoided.items()},
     }

@@ -275,3 +275,21 @@ def test_the_whole_counts_by_fate_and_policy_and_can_be_made_in_parts():
     assert whole.further == sum((row.further for row in whole.of(Fate.ACTED_ON)), Spend())
     parts = [replay("prod", part, given, tick(20_000)) for part in (history[:2], history[2:])]
     assert parts[0] + parts[1] == whole
+
+
+@pytest.mark.parametrize(
+    ("timeout", "basis", "seconds"),
+    [(20, "horizon", 3600), (1000, "room_timeout", 1000 - MOMENT)],
+)
+def test_what_a_deletion_would_count_as_avoided_is_told_by_its_basis(
+    timeout: int, basis: str, seconds: float
+):
+    """From the moment on, by the rule of the running daemon, whatever the room went on to cost."""
+    row = replay_one(over(5000, departure_timeout=timeout, person_seen=True), rules(QUICK), None)
+    assert row.fate is Fate.ACTED_ON
+    ((found, amount),) = row.avoided.items()
+    assert found == basis
+    assert amount == pytest.approx(Decimal(seconds) / 100)
+    both = replay("prod", [row.episode, row.episode], rules(QUICK), None)
+    assert both.avoided == {basis: 2 * amount}
+    assert replay_one(over(5000), rules(QUICK, tariffs=UNPRICED), None).avoided == {}

@@ -5,13 +5,14 @@ age was reached: the moment then has two bounds, and what is counted leans to th
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
 from watchdog.core.arming import ARMING_SECONDS
+from watchdog.core.avoided import avoidances
 from watchdog.core.facts import facts_of
 from watchdog.core.model import CloseReason, Episode
 from watchdog.core.policy import Action, Policy, RoomFacts, Ruling, walk
@@ -73,6 +74,8 @@ class Replayed:
     moment: datetime | None = None
     moment_latest: datetime | None = None
     further: Spend = field(default_factory=Spend)
+    avoided: Mapping[str, Decimal] = field(default_factory=dict)
+    """What a deletion at the latest moment would have been counted as having avoided, in USD by basis."""
     is_priced: bool = True
     seconds_left: float = 0.0
     would_have_hurt: bool = False
@@ -135,6 +138,15 @@ class Replay:
         return sum((row.further for row in self.of(Fate.ACTED_ON)), Spend())
 
     @property
+    def avoided(self) -> dict[str, Decimal]:
+        """What their deletion would have been counted as having avoided, in USD by basis."""
+        sums: dict[str, Decimal] = {}
+        for row in self.of(Fate.ACTED_ON):
+            for basis, amount in row.avoided.items():
+                sums[basis] = sums.get(basis, Decimal(0)) + amount
+        return sums
+
+    @property
     def is_priced(self) -> bool:
         """Whether everything in `further` has a price."""
         return all(row.is_priced for row in self.of(Fate.ACTED_ON))
@@ -183,6 +195,7 @@ def replay_one(episode: Episode, rules: Rules, tick: TickRecord | None) -> Repla
         moment=moment,
         moment_latest=latest,
         further=_further(episode, rules.tariffs, (moment, latest), span.until),
+        avoided=_avoided(episode, rules.tariffs, latest) if fate is Fate.ACTED_ON else {},
         is_priced=not any(
             rules.tariffs.of(episode.room_name, span.agent_name).unpriced for span in episode.agents
         ),
@@ -295,6 +308,25 @@ def _fate(episode: Episode, ruling: Ruling, moment: datetime, rules: Rules) -> t
     if _by_then(episode.stranded_since, moment) is not None:
         return Fate.UNREACHABLE, "its node did not answer"
     return Fate.ACTED_ON, ruling.why_due
+
+
+def _avoided(episode: Episode, tariffs: Tariffs, moment: datetime) -> dict[str, Decimal]:
+    """As a running daemon would come to count it, once the time has passed."""
+    then = _as_it_was(episode, moment)
+    ended = replace(
+        then,
+        bounds=replace(then.bounds, first_gone_at=moment),
+        agents=tuple(
+            replace(span, bounds=replace(span.bounds, first_gone_at=moment))
+            for span in then.present_agents
+        ),
+        recordings=(),  # whether one was still running then is not followed here
+    )
+    sums: dict[str, Decimal] = {}
+    for one in avoidances(ended, tariffs):
+        whole = one.booked(max(one.until, one.provider_until))
+        sums[one.basis] = sums.get(one.basis, Decimal(0)) + whole
+    return sums
 
 
 def _spend(episode: Episode, tariffs: Tariffs, upto: datetime) -> Spend:
