@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from watchdog import __version__, acting, listing, pricelist, replaying, trynotify
+from watchdog import __version__, acting, listing, pricelist, replaying, spending, trynotify
 from watchdog.clocks import SystemClock
 from watchdog.core.errors import RoomServiceError, StoreError, WatchdogError
 from watchdog.core.model import TickResult
@@ -337,6 +337,7 @@ acting.register(app)
 listing.register(app)
 trynotify.register(app)
 replaying.register(app)
+spending.register(app)
 pricelist.register(app)
 
 

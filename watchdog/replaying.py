@@ -25,7 +25,7 @@ from watchdog.expose.formats import (
 )
 from watchdog.expose.labels import MAX_LABEL, printable
 from watchdog.expose.tables import CLOSED_BECAUSE
-from watchdog.options import ConfigOption, JsonOption, UsageError, chosen_projects
+from watchdog.options import ConfigOption, JsonOption, chosen_projects, time_given
 from watchdog.printing import print_json, say, show
 from watchdog.reporting.replay import (
     CANNOT_TELL,
@@ -37,7 +37,7 @@ from watchdog.reporting.replay import (
     Sight,
     replay,
 )
-from watchdog.settings import Settings, load_settings, parse_duration, with_policies_of
+from watchdog.settings import Settings, load_settings, with_policies_of
 
 WORTH_SAYING = 60.0
 """Moments are shown by the minute: one that is less uncertain is shown as certain."""
@@ -82,7 +82,7 @@ def replay_command(
     if policy_file is not None:
         settings = with_policies_of(settings, policy_file)
     names = chosen_projects(settings, project)
-    began = since_when(since, datetime.now(UTC)) if since is not None else None
+    began = None if since is None else time_given(since, datetime.now(UTC))
     asked = Question(policy_file, tuple(p.name for p in policies_of(settings)), began)
     replays = asyncio.run(read_replays(settings, names, began))
     if as_json:
@@ -94,21 +94,6 @@ def replay_command(
 def register(app: typer.Typer) -> None:
     """Add this command to the program's."""
     app.command("replay")(replay_command)
-
-
-def since_when(text: str, now: datetime) -> datetime:
-    """The time that `--since` names: so long ago, or an ISO time, in UTC where it has no zone."""
-    try:
-        return now - parse_duration(text)
-    except ValueError:
-        pass
-    try:
-        at = datetime.fromisoformat(text)
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise UsageError(
-            f"--since {text!r} is no time; write 7d, 12h, or an ISO time like 2026-09-30T08:00:00Z"
-        ) from None
 
 
 async def read_replays(

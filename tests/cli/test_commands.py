@@ -19,6 +19,7 @@ COMMANDS = (
     ("rooms",),
     ("notify-test",),
     ("replay",),
+    ("report",),
     ("explain",),
     ("audit",),
     ("pause",),

@@ -84,6 +84,7 @@ class Lab:
         rules=NO_RULES,
         per_minute=100.0,
         webhooks: Delivery | None = None,
+        tariffs: Tariffs = TARIFFS,
         **world,
     ):
         self.clock = VirtualClock(datetime(2026, 3, 1, 9, 0, tzinfo=UTC))
@@ -99,6 +100,7 @@ class Lab:
         self.poll = poll
         self.rules = rules
         self.per_minute = per_minute
+        self.tariffs = tariffs
         self.policies = ()
         self.tariffs = TARIFFS
         self.safeguards = Safeguards()

@@ -90,7 +90,7 @@ async def read_avoided(
     since = {"project": project, "since": record.at - ACCOUNTED_FOR}
     known = (await connection.execute(_ACCOUNTED, since)).scalars().all()
     return (
-        tuple(map(_avoidance_of, running)),
+        tuple(map(avoidance_of, running)),
         done,
         frozenset(known),
     )
@@ -157,7 +157,8 @@ def _avoided_row(record: TickRecord, one: Avoidance) -> dict[str, Any]:
     }
 
 
-def _avoidance_of(row: RowMapping) -> Avoidance:
+def avoidance_of(row: RowMapping) -> Avoidance:
+    """What a deletion avoids, as a row describes it."""
     return Avoidance(
         episode=row["episode_id"],
         room_name=row["room_name"],

@@ -1,0 +1,75 @@
+"""How much of a report's stretch of time was watched, by what ticks have written down."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from watchdog.core.records import TickRecord
+from watchdog.reporting.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """The records of one project that a window is measured by; None where there is none.
+
+    `before` is the newest one up to the window's beginning, `last` up to its end. `oldest` is the oldest
+    one that is kept. `last_good_at` is the newest good tick as of `last`.
+    """
+
+    before: TickRecord | None
+    oldest: TickRecord
+    last: TickRecord | None
+    last_good_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How many seconds of a project's time, `start` to `end`, were watched, and how many blind (A9).
+
+    `start` is None for the project's first tick. `reaches_back` is False where the records kept begin
+    after the window does: of what was before nothing can be said. `unseen` is what has passed since the
+    last good tick before `end`, and is in neither sum yet.
+    """
+
+    project: str
+    start: datetime | None
+    end: datetime
+    watched: float
+    blind: float
+    reaches_back: bool
+    unseen: float
+
+    @property
+    def blind_share(self) -> float | None:
+        """From 0 to 1, of all that is in a sum; None where that is nothing."""
+        total = self.watched + self.blind
+        return self.blind / total if total > 0 else None
+
+
+def coverage_of(
+    project: str, marks: Marks | None, window: Window, now: datetime
+) -> Coverage | None:
+    """How well a project was watched in the window, as of `now`; None where no tick is known of it."""
+    if marks is None or marks.last is None:
+        return None
+    last, end = marks.last, min(now, window.until or now)
+    start, reaches_back = window.since, True
+    watched, blind = last.watched_seconds, last.blind_seconds
+    if window.since is not None:
+        base = marks.before
+        if base is None and marks.oldest.number > 1:
+            base, start, reaches_back = marks.oldest, marks.oldest.at, False
+        elif base is None:
+            start = marks.oldest.at  # the very first tick
+        if base is not None:
+            watched -= base.watched_seconds
+            blind -= base.blind_seconds
+    good = marks.last_good_at
+    return Coverage(
+        project,
+        start,
+        end,
+        max(0.0, watched),
+        max(0.0, blind),
+        reaches_back,
+        0.0 if good is None else max(0.0, (end - good).total_seconds()),
+    )

@@ -1,0 +1,268 @@
+"""The command `report`: what orphaned agents cost, by what, why, and how sure that is."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from watchdog.core.policy import Policy
+from watchdog.core.profiles import Tariffs
+from watchdog.expose.labels import RoomNames, printable
+from watchdog.options import ConfigOption, JsonOption, UsageError, time_given
+from watchdog.reporting.avoided import AvoidedSums, Corrected, StoredAvoidance
+from watchdog.reporting.coverage import Coverage, Marks, coverage_of
+from watchdog.reporting.entries import Case, Entry, case_of, entries_of
+from watchdog.reporting.focus import write_focus
+from watchdog.reporting.plot import SUFFIXES, draw, need_matplotlib
+from watchdog.reporting.report import TOP, By, Report, Tally
+from watchdog.reporting.window import Window
+from watchdog.settings import Settings, load_settings
+from watchdog.store.database import Database
+
+
+class Format(StrEnum):
+    """How a report is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    FOCUS = "focus"
+
+
+Each = Callable[[Iterable[Entry]], None]
+"""What is done with the entries of an episode, or of history that was rolled up, as they are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What a report reckons with: the tariffs of each configured project, and the policies."""
+
+    tariffs: Mapping[str, Tariffs]
+    policies: Sequence[Policy]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What was asked for; `project` is None for all of them."""
+
+    window: Window
+    by: tuple[By, ...] = (By.PROJECT, By.AGENT)
+    project: str | None = None
+    top: int = TOP
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """A report, and what belongs beside it, by project."""
+
+    report: Report
+    as_of: datetime
+    coverage: Mapping[str, Coverage | None]
+    avoided: AvoidedSums
+    corrected: tuple[Corrected, ...]
+    included: Mapping[str, int]
+    """How many units a month plan Build includes, by meter."""
+
+
+def report_command(
+    *,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since", help="From then on: 7d, 12h or an ISO time (UTC).", show_default=False
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", help="Before then; else until now.", show_default=False)
+    ] = None,
+    by: Annotated[
+        str, typer.Option("--by", help="Any of project, agent, policy, day, close_reason.")
+    ] = "project,agent",
+    project: Annotated[
+        str | None, typer.Option("--project", help="Only this project.", show_default=False)
+    ] = None,
+    top: Annotated[int, typer.Option("--top", min=0, help="So many rooms are named.")] = TOP,
+    style: Annotated[
+        Format, typer.Option("--format", help="How it is written; focus: one row a charge.")
+    ] = Format.TABLE,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", help="Draw it, too, into this .svg or .png.", show_default=False),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What orphaned agents cost, by what, for which likely reason, and how sure that is."""
+    from watchdog import spendingtext as text
+
+    if as_json:
+        if style not in (Format.TABLE, Format.JSON):
+            raise UsageError(f"--json and --format {style} ask for two things; leave one out")
+        style = Format.JSON
+    settings = load_settings(config)
+    asked = Question(_window(since, until), _grouping(by), project, top)
+    if plot is not None:
+        _check_plot(plot)
+    names = RoomNames(settings.privacy.room_names)
+    each = _as_focus(names) if style is Format.FOCUS else _nothing
+    found = asyncio.run(_read(settings, asked, each))
+    if plot is not None:
+        draw(found.report, plot)
+    match style:
+        case Format.TABLE:
+            text.show_spending(found, names, settings.poll_interval.total_seconds())
+        case Format.JSON:
+            text.print_spending_json(found, names)
+        case Format.CSV:
+            text.write_spending_csv(found.report, text.STDOUT)
+        case Format.FOCUS:
+            pass  # written as it was read
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to the program's."""
+    app.command("report")(report_command)
+
+
+# ---- what was asked --------------------------------------------------------------------------------
+
+
+def _window(since: str | None, until: str | None) -> Window:
+    now = datetime.now(UTC)
+    window = Window(
+        None if since is None else time_given(since, now),
+        None if until is None else time_given(until, now, "--until"),
+    )
+    if window.since is not None and window.since >= (window.until or now):
+        raise UsageError("nothing lies between --since and --until; the first must be earlier")
+    return window
+
+
+def _grouping(given: str) -> tuple[By, ...]:
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    known = [by.value for by in By]
+    wrong = [name for name in names if name not in known]
+    if wrong or not names:
+        said = repr(wrong[0]) if wrong else "an empty list"
+        raise UsageError(f"--by: {said} is nothing to group by; use {', '.join(known)}")
+    return tuple(By(name) for name in dict.fromkeys(names))
+
+
+def _check_plot(file: Path) -> None:
+    if file.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"--plot {file} must end in {' or '.join(SUFFIXES)}")
+    need_matplotlib()
+
+
+# ---- what the database has -------------------------------------------------------------------------
+
+
+async def _read(settings: Settings, asked: Question, each: Each) -> Spending:
+    """Read what the settings' database has. Raises StoreError, and UsageError for an unknown project."""
+    from watchdog.configured import policies_of
+    from watchdog.reading import tariffs_of
+    from watchdog.store.database import open_for_reading
+
+    books = Books(tariffs_of(settings), policies_of(settings))
+    async with await open_for_reading(settings.database) as database:
+        return await read_spending(database, books, asked, datetime.now(UTC), each)
+
+
+def _nothing(_: Iterable[Entry]) -> None:
+    """Nothing more is done with entries than to add them up."""
+
+
+async def read_spending(
+    database: Database, books: Books, asked: Question, now: datetime, each: Each = _nothing
+) -> Spending:
+    """Add up what the database has; `each` episode's entries are handed on as they are read.
+
+    Raises StoreError, and UsageError for a project that nobody knows.
+    """
+    from watchdog.store.episodes import EpisodeStore
+    from watchdog.store.report import ReportStore
+
+    ticks = await EpisodeStore(database).last_ticks()
+    known = sorted({*ticks, *books.tariffs})
+    if asked.project is not None and asked.project not in known:
+        raise UsageError(
+            f"{asked.project!r} is no project of the configuration or the database; they are: "
+            + ", ".join(map(printable, known))
+        )
+    tally = Tally(asked.window, asked.by, asked.top)
+    async for case in read_cases(database, books, asked):
+        tally.case(case)
+        each(entries_of(case, asked.window))
+    store, window, only = ReportStore(database), asked.window, asked.project
+    avoided = AvoidedSums()
+    async for project, one, booked in store.avoided(only, window.until):
+        upto = ticks[project].at if project in ticks else now
+        avoided.add([StoredAvoidance(project, one, booked)], window, upto)
+    corrected = await store.corrected(only, window.since, window.until)
+    coverage = {}
+    for name in known if only is None else [only]:
+        found = await store.milestones(name, window.since, window.until)
+        marks = None
+        if found is not None:
+            marks = Marks(found.before, found.oldest, found.last, found.last_good_at)
+        coverage[name] = coverage_of(name, marks, window, now)
+    return Spending(
+        report=tally.report(),
+        as_of=now,
+        coverage=coverage,
+        avoided=avoided,
+        corrected=tuple(Corrected(name, *one) for name, one in sorted(corrected.items())),
+        included=_included(books),
+    )
+
+
+async def read_cases(database: Database, books: Books, asked: Question) -> AsyncIterator[Case]:
+    """The episodes that may lie in the window with their bills, a part at a time, oldest first."""
+    from watchdog.store.episodes import EpisodeStore
+    from watchdog.store.report import ReportStore
+
+    episodes, report = EpisodeStore(database), ReportStore(database)
+    ticks = await episodes.last_ticks()
+    until = asked.window.until
+    page = await episodes.episodes_since(asked.project, asked.window.since)
+    while page:
+        lines = await report.lines([episode.id for episode in page])
+        for episode in page:
+            if until is not None and episode.bounds.first_orphaned_at >= until:
+                return  # they come in the order in which they began
+            yield case_of(
+                episode,
+                lines.get(episode.id, ()),
+                ticks.get(episode.project),
+                books.tariffs.get(episode.project),
+                books.policies,
+            )
+        page = await episodes.episodes_since(asked.project, asked.window.since, after=page[-1])
+
+
+def _included(books: Books) -> dict[str, int]:
+    """What plan Build includes, by meter."""
+    return {
+        rated.meter.meter: rated.meter.included
+        for tariffs in books.tariffs.values()
+        for tariff in tariffs
+        for rates in tariff.parts.values()
+        for rated in rates.unpriced
+        if rated.meter.plan == "build" and rated.meter.included is not None
+    }
+
+
+def _as_focus(names: RoomNames) -> Each:
+    """Writes entries as FOCUS rows to standard output, as they are read."""
+    from watchdog.spendingtext import STDOUT
+
+    def private(name: str) -> str:
+        return printable(names.private(name))
+
+    write_focus((), STDOUT)
+    return lambda entries: write_focus(entries, STDOUT, private=private, head=False)
