@@ -16,7 +16,7 @@ from watchdog.expose.labels import RoomNames, printable
 from watchdog.options import ConfigOption, JsonOption, UsageError, time_given
 from watchdog.reporting.avoided import AvoidedSums, Corrected, StoredAvoidance
 from watchdog.reporting.coverage import Coverage, Marks, coverage_of
-from watchdog.reporting.entries import Case, Entry, case_of, entries_of
+from watchdog.reporting.entries import Case, Entry, case_of, entries_of, rolled_entries
 from watchdog.reporting.focus import write_focus
 from watchdog.reporting.plot import SUFFIXES, draw, need_matplotlib
 from watchdog.reporting.report import TOP, By, Report, Tally
@@ -185,6 +185,7 @@ async def read_spending(
     Raises StoreError, and UsageError for a project that nobody knows.
     """
     from watchdog.store.episodes import EpisodeStore
+    from watchdog.store.history import HistoryStore
     from watchdog.store.report import ReportStore
 
     ticks = await EpisodeStore(database).last_ticks()
@@ -199,7 +200,12 @@ async def read_spending(
         tally.case(case)
         each(entries_of(case, asked.window))
     store, window, only = ReportStore(database), asked.window, asked.project
+    history = HistoryStore(database)
+    daily = await history.daily(only, *window.days)
+    tally.rolled(daily.lines, daily.counts)
+    each(rolled_entries(daily.lines, window))
     avoided = AvoidedSums()
+    avoided.add_days(await history.daily_avoided(only, *window.days), window)
     async for project, one, booked in store.avoided(only, window.until):
         upto = ticks[project].at if project in ticks else now
         avoided.add([StoredAvoidance(project, one, booked)], window, upto)

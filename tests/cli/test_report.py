@@ -28,6 +28,7 @@ from watchdog.reporting.window import Window
 from watchdog.spending import Books, Question, Spending, read_spending
 from watchdog.store.database import open_database
 from watchdog.store.episodes import EpisodeStore
+from watchdog.store.history import HistoryStore
 
 POLL = 15
 HOUR_OF_TICKS = 3600 // POLL
@@ -133,6 +134,23 @@ async def test_under_plan_build_an_hour_uses_up_minutes_and_no_money():
         assert sessions.quota
         assert 3600 <= sessions.seconds <= 3600 + 2 * POLL
         assert found.included[SESSION] == 1000
+
+
+async def test_history_that_was_rolled_up_reports_as_it_did_before():
+    question = Question(Window(), tuple(By))
+    async with lab(tariffs=tariffs("cloud-hosted", Choices(stt=STT))) as there:
+        await an_hour(there)
+        there.world.join("call-1", "alice")
+        await there.ticks(2)
+        before = await asked(there, question)
+        later = there.clock.now() + timedelta(days=1)
+        assert await HistoryStore(there.database).roll_up(later, 100) == 1
+        after = await asked(there, question)
+        assert after.report.totals == before.report.totals
+        assert after.report.groups == before.report.groups
+        assert after.report.meters == before.report.meters
+        assert by_meter(after) == by_meter(before)
+        assert after.avoided == before.avoided
 
 
 async def test_the_likely_cause_of_a_simulated_hour():

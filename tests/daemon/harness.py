@@ -102,7 +102,6 @@ class Lab:
         self.per_minute = per_minute
         self.tariffs = tariffs
         self.policies = ()
-        self.tariffs = TARIFFS
         self.safeguards = Safeguards()
         self.lease = HeldLease()
         self.stop = ""

@@ -1,13 +1,13 @@
 """What deletions avoided within a stretch of time, by the assumption it rests on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 from watchdog.core.avoided import Avoidance, Basis
 from watchdog.core.spend import Spend
-from watchdog.reporting.window import Window
+from watchdog.reporting.window import Window, day_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,13 @@ class AvoidedSums:
             amount = avoided_within(one, window, upto)
             key = one.project, one.avoidance.basis
             self.usd[key] = self.usd.get(key, Decimal(0)) + amount
+
+    def add_days(self, found: Mapping[tuple[str, date, str, str], Decimal], window: Window) -> None:
+        """Take in what was rolled up, in USD by project, day, agent name and basis: a cut day pro rata."""
+        for (project, day, _, basis), amount in found.items():
+            key = project, Basis(basis)
+            share = amount * window.share(day_of(day))
+            self.usd[key] = self.usd.get(key, Decimal(0)) + share
 
 
 def avoided_within(one: StoredAvoidance, window: Window, upto: datetime) -> Decimal:

@@ -29,6 +29,14 @@ class Window:
             self.until is None or moment < self.until
         )
 
+    @property
+    def days(self) -> tuple[date | None, date | None]:
+        """The first UTC day that it touches, and the one after the last; None is no limit."""
+        first = None if self.since is None else self.since.astimezone(UTC).date()
+        if self.until is None:
+            return first, None
+        return first, (self.until.astimezone(UTC) - timedelta.resolution).date() + timedelta(days=1)
+
     def clip(self, stretch: Stretch) -> Stretch | None:
         """What of a stretch lies in it; None for nothing. A mere moment counts where it is."""
         start, end = stretch
