@@ -18,14 +18,18 @@ def grown(selector: str, window: str = "$__interval") -> str:
     fractions. Here a series counts whole where it has fallen (a restart), and where it appeared while the
     watchdog was scraped already; what it held when Prometheus first came counts for nothing.
     """
-    # Not the selector itself: where one scrape failed it has no value at that very moment.
+    # What was not there before the window, while the watchdog was, appeared in it; and so did what has fewer
+    # samples than it in the window. Not the selector itself: where one scrape failed it has no value at
+    # that very moment.
     now = f"last_over_time({selector}[{window}])"
     before = f"last_over_time({selector}[1h] offset {window})"
+    scraped = f"count_over_time({PREFIX}build_info[1h] offset {window})"
     scrapes = f"sum by (job, instance) (count_over_time({PREFIX}build_info[{window}]))"
     fewer = f"count_over_time({selector}[{window}]) < on (job, instance) group_left () {scrapes}"
     return (
         f"({now} - ({before} <= {now}) or {now} < {before}"
-        f" or {now} and ({fewer}) or {now} - min_over_time({selector}[{window}]))"
+        f" or {now} and on (job, instance) {scraped} or {now} and ({fewer})"
+        f" or {now} - min_over_time({selector}[{window}]))"
     )
 
 

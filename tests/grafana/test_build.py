@@ -161,6 +161,9 @@ GROWTHS = [
     # (what is scraped each 15 s, when it is asked, what it grew by in the minute before)
     ("_ _ _ _ _ 1+0x20", "2m", 1),  # appears with its first event
     ("_ _ _ _ _ 1+0x20", "3m", 0),
+    # Appears with the first scrape of the minute, and grows in it.
+    ("_ _ _ _ _ 1 3+0x20", "2m10s", 3),
+    ("_ _ _ _ _ 1 3+0x20", "2m15s", 2),  # the 1 fell to the minute before
     ("7+0x4 9+0x20", "2m", 2),
     ("7+0x4 9+0x20", "5m", 0),
     ("7+1x20", "30s", 2),  # Prometheus has come only now: the 7 are old
