@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from livekit.protocol.webhook import WebhookEvent
@@ -47,6 +48,28 @@ async def test_without_webhooks_the_same_departure_has_the_bounds_of_the_looks()
     async with lab() as w:
         bounds = orphan(await stranded(w), "r").episode.bounds
         assert bounds.first_orphaned_at - bounds.last_attended_at > timedelta(seconds=10)
+
+
+@pytest.mark.rule("A6")
+async def test_a6_what_is_told_before_the_first_list_after_a_start_is_dated_and_billed_no_worse():
+    """Only a list tells how far the server's clock is off."""
+    async with lab(webhooks=PERFECT) as w:
+        w.world.skew = timedelta(seconds=90)
+        w.world.create_room("r", empty_timeout=LONG, departure_timeout=LONG)
+        w.world.join_agent("r", "support")
+        began = w.clock.now()
+        await w.ticks(4)
+        w.restart()
+        w.pass_time(4.25)
+        came = w.clock.now()
+        w.world.join("r", "bob")
+        await w.ticks(2)
+        store = EpisodeStore(w.database)
+        (closed,) = await store.episodes_of_room("p", "r")
+        assert came <= closed.bounds.first_gone_at <= came + timedelta(seconds=1)
+        booked = (await store.load("p")).closed_spend["support"]
+        lasted = int((closed.bounds.first_gone_at - began).total_seconds()) + 1
+        assert abs(booked.high - lasted * Decimal("0.0005") / 60) < Decimal("1e-6")
 
 
 @pytest.mark.trap("T50")

@@ -172,11 +172,16 @@ class Project:
             if not self._loaded:
                 await self.load()
             self._follow_clock()
-            self._hear()
+            # What was told waits for the first list: only that says how far the server's clock is off.
+            waits = not self._book.skew_known
+            if not waits:
+                self._hear()
             if this.started < self._quiet_until:
                 this.error = self._refusal
                 return await self._finish(this, TickResult.BACKING_OFF)
             listing = await self._observe(this)
+            if waits:
+                self._hear()
         except (StoreError, RoomServiceError) as error:
             self._note_refusal(error)
             this.error = str(error)
