@@ -60,7 +60,7 @@ class Day:
         self.untaken: list[RoomEvent] = []
         """The webhooks that came since the last tick: not on disk yet."""
         self._before: dict[str, tuple[datetime, Decimal]] = {}
-        self._polls = 0
+        self._polls = self._after = 0
         assert w.sender is not None
         w.sender.deliver = self._deliver
 
@@ -109,20 +109,25 @@ class Day:
 
     # ---- living through it -------------------------------------------------------------------------
 
-    async def polls(self) -> AsyncIterator[TickReport]:
-        """The whole day and until its last room has ended, one tick after the other."""
-        while self._polls * self.w.poll < self.hours * 3600:
-            yield await self.poll()
-        while self.w.world.rooms:
-            self.churn.close_some(0.1)
-            yield await self.poll()
-        for _ in range(5):
-            yield await self.poll()
-
     async def live(self) -> None:
-        """All of it."""
-        async for _ in self.polls():
-            pass
+        """The whole day, and until its last room has ended."""
+        while self.goes_on():
+            await self.poll()
+
+    @property
+    def number(self) -> int:
+        """How many ticks have come due."""
+        return self._polls
+
+    def goes_on(self) -> bool:
+        """Whether another tick is to come; once the day is over the rooms that are left end bit by bit."""
+        if self._polls * self.w.poll < self.hours * 3600:
+            return True
+        if self.w.world.rooms:
+            self.churn.close_some(0.1)
+            return True
+        self._after += 1  # until two lists have said so
+        return self._after <= 5
 
     async def poll(self) -> TickReport:
         """One tick at its appointed time, however long the one before took."""
