@@ -35,10 +35,11 @@ AGENTS_SHOWN = 10
 
 
 class _Stdout:
-    """Standard output as it is now."""
+    """Standard output, as what a file is made of."""
 
     def write(self, text: str, /) -> object:
-        return sys.stdout.write(text)
+        # A file for programs is UTF-8 whatever this terminal speaks.
+        return sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
 
 
 STDOUT: Sink = _Stdout()
@@ -55,6 +56,7 @@ def show_spending(found: Spending, names: RoomNames, poll: float) -> None:
     if report.groups:
         say("")
         show(groups_table(report))
+    if report.meters:
         say("")
         show(meters_table(report))
     if report.rooms:
@@ -78,7 +80,7 @@ def summary_lines(found: Spending, poll: float) -> Iterator[str]:
     report, sums = found.report, found.report.totals
     yield (
         f"{_window_text(report.window, found.as_of)}: {_counted(sums.episodes, 'episode')} began, "
-        f"{sums.never_attended} of them where no person had been; agents were alone for "
+        f"{sums.never_attended} of them known never to have had a person; agents were alone for "
         f"{duration(sums.orphaned_seconds)}"
     )
     yield f"{'spend':<13}{_sums_text(sums)} (estimate)"
@@ -131,7 +133,7 @@ def _coverage_text(project: str, seen: Coverage | None, poll: float) -> str:
     if seen.blind:
         text += "; what was alone only then is not in here"
     if not seen.reaches_back:
-        text += "; of what was before, the records kept say nothing"
+        text += f", when the records kept begin; before that at most {duration(seen.blind_before)}"
     if seen.unseen > watched_gap(poll):
         text += f"; NOTHING SEEN in the last {duration(seen.unseen)}"
     return text
@@ -345,6 +347,7 @@ def _coverage_json(project: str, seen: Coverage | None) -> dict[str, Any]:
         "blind_seconds": seen.blind,
         "blind_share": seen.blind_share,
         "reaches_back": seen.reaches_back,
+        "blind_seconds_before": seen.blind_before,
         "unseen_seconds": seen.unseen,
     }
 

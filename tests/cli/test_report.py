@@ -249,7 +249,7 @@ def test_the_report_says_what_it_came_to_why_and_how_sure_that_is(kept):
     assert (result.code, result.err) == (0, "")
     for part in (
         "from the beginning to 20",
-        "5 episodes began, 0 of them where no person had been",
+        "5 episodes began, 0 of them known never to have had a person",
         "spend        $0.5955 to $0.61",
         "avoided      $1.50 by deletions in default (basis horizon)",
         "corrected    exported counters of default say up to $0.30 more: corrected downwards 1 time\n",
@@ -287,6 +287,19 @@ def test_json_has_everything_and_its_groups_add_up(kept):
     (agent_,) = [a for a in found["agents"] if a["agent_name"] == "support"]
     assert [c["cause"] for c in agent_["likely_causes"]] == ["no_away_handler", "person_returned"]
     assert sum(age["episodes"] for age in found["ages"]) == 5
+
+
+def test_where_the_records_kept_begin_after_the_window_it_says_what_was_missed_at_most(kept):
+    late = replace(
+        tick(401, project="default"), at=at(7030), watched_seconds=6330, blind_seconds=700
+    )
+    write(kept, late, [], Postings())
+    since = START.isoformat()  # the first record that is kept is of 7000 s later
+    assert (
+        "0.0 % (0s) since 2026-03-01 13:56 UTC, when the records kept begin; before that at most 11m 40s"
+    ) in kept("report", "--since", since).out
+    (coverage,) = kept("report", "--since", since, "--json").json["coverage"]
+    assert (coverage["reaches_back"], coverage["blind_seconds_before"]) == (False, 700)
 
 
 def test_a_window_and_a_project_are_applied(kept):

@@ -34,7 +34,7 @@ RUNNING = StoredAvoidance("prod", ONE, None)
         (RUNNING, Window(), HOUR / 2, "1"),
         (BOOKED, Window(at(HOUR / 4), at(HOUR / 2)), 9 * HOUR, "0.5"),
         (RUNNING, Window(at(HOUR / 4)), HOUR / 2, "0.5"),
-        (BOOKED, Window(at(2 * HOUR)), 9 * HOUR, "0.000000001"),
+        (BOOKED, Window(at(2 * HOUR)), 9 * HOUR, "0"),
         (BOOKED, Window(None, at(-1)), 9 * HOUR, "0"),
     ],
 )
@@ -47,6 +47,7 @@ def test_sums_are_by_project_and_basis():
     timeout = replace(RUNNING, avoidance=replace(ONE, basis=Basis.ROOM_TIMEOUT))
     sums.add([BOOKED, RUNNING, timeout], Window(), at(HOUR / 2))
     sums.add([replace(RUNNING, project="other")], Window(), at(HOUR / 2))
+    sums.add([replace(BOOKED, project="third")], Window(at(HOUR)), at(2 * HOUR))  # nothing of it
     assert sums.usd == {
         ("prod", Basis.HORIZON): 2,
         ("prod", Basis.ROOM_TIMEOUT): 1,

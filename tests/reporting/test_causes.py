@@ -89,7 +89,7 @@ def test_agents_that_are_there_twice_or_come_and_go(times, likely):
 
 
 def test_agents_without_a_name_are_nobody_s_duplicates():
-    one = spans((0, 600), (0, 600))
+    one = spans(*[(0, 600)] * FLAPS)
     unnamed = replace(one, agents=tuple(replace(a, agent_name="_unnamed") for a in one.agents))
     assert [c for c, _ in likely_causes(unnamed, "_unnamed")] == [Cause.NO_AWAY_HANDLER]
 

@@ -39,7 +39,9 @@ def test_a_window_that_begins_before_the_first_tick_begins_with_it():
 def test_where_the_records_kept_begin_later_than_the_window_it_says_so():
     found = seen(Window(at(10)), oldest=MIDDLE)
     assert (found.start, found.watched, found.blind) == (at(1000), 750, 250)
-    assert not found.reaches_back
+    assert (found.reaches_back, found.blind_before) == (False, 100)
+    near = seen(Window(at(960)), oldest=MIDDLE)
+    assert near.blind_before == 40  # no more than has passed
 
 
 @pytest.mark.parametrize(

@@ -216,6 +216,11 @@ def test_an_open_one_is_reckoned_until_the_newest_tick_and_asks_the_policies():
     assert (made.estimate, made.upto, made.episode.policy) == (Estimate.RUNNING, at(160), "default")
 
 
+def test_a_closed_one_ends_where_it_was_last_seen_if_nothing_else_is_known():
+    one = episode(seen=100, reason=CloseReason.ROOM_GONE, policy="default")
+    assert case_of(one, (LINE,), tick(9000), PRICED, POLICIES).stretch == (at(0), at(100))
+
+
 def test_one_that_is_older_than_the_ledger_is_reckoned_with_todays_prices():
     made = case_of(episode(gone=100), (), tick(1000), PRICED, POLICIES)
     assert (made.lines[0].spend.low, made.estimate) == (1, Estimate.TODAYS_PRICES)

@@ -37,9 +37,9 @@ class AvoidedSums:
     def add(self, found: Iterable[StoredAvoidance], window: Window, upto: datetime) -> None:
         """Take in what falls into the window; what is not over yet counts until `upto`."""
         for one in found:
-            amount = avoided_within(one, window, upto)
-            key = one.project, one.avoidance.basis
-            self.usd[key] = self.usd.get(key, Decimal(0)) + amount
+            if amount := avoided_within(one, window, upto):
+                key = one.project, one.avoidance.basis
+                self.usd[key] = self.usd.get(key, Decimal(0)) + amount
 
     def add_days(self, found: Mapping[tuple[str, date, str, str], Decimal], window: Window) -> None:
         """Take in what was rolled up, in USD by project, day, agent name and basis: a cut day pro rata."""
@@ -54,6 +54,8 @@ def avoided_within(one: StoredAvoidance, window: Window, upto: datetime) -> Deci
     whole, end = one.avoidance, upto if window.until is None else min(upto, window.until)
     over = one.booked is not None and whole.is_over(end)
     amount = one.booked if over and one.booked is not None else whole.booked(end)
-    if window.since is not None:
-        amount -= whole.booked(window.since)
-    return max(Decimal(0), amount)
+    if window.since is None:
+        return amount
+    # What is booked is rounded: of what was over before the window no rest is to be left.
+    before = amount if whole.is_over(window.since) else whole.booked(window.since)
+    return max(Decimal(0), amount - before)

@@ -17,7 +17,7 @@ MOST_NAMES = 500
 USUAL_DEPARTURE, USUAL_EMPTY = 20, 300
 """A livekit-server's own defaults, in seconds."""
 FLAPS = 3
-"""So many connections of one name, one after the other, are an agent that comes and goes."""
+"""So many connections of one name, one after the other, are of an agent that comes and goes."""
 
 
 class Cause(StrEnum):
@@ -158,10 +158,15 @@ def likely_causes(episode: Episode, name: str) -> Iterator[tuple[Cause, int]]:
             yield Cause.TOO_EARLY, 0
         case _:
             yield from _of_the_room(episode)
-    spans = [span for span in episode.agents if span.agent_name == name]
-    if name != UNNAMED and _at_once(spans) > 1:
+    spans = [
+        span
+        for span in episode.agents
+        if span.agent_name == name and span.role is Role.AGENT and span.kind not in LEG_KINDS
+    ]
+    at_once = _at_once(spans)
+    if at_once > 1 and name != UNNAMED:
         yield Cause.DUPLICATES, 0
-    elif len(spans) >= FLAPS:
+    if len(spans) - at_once + 1 >= FLAPS:
         yield Cause.FLAPPING, 0
 
 
@@ -182,9 +187,8 @@ def _at_once(spans: list[AgentSpan]) -> int:
     """How many of these were certainly there at the same time, at the most."""
     steps: list[tuple[datetime, int]] = []
     for span in spans:
-        if span.role is Role.AGENT and span.kind not in LEG_KINDS:
-            steps.append((span.bounds.first_orphaned_at, -1))  # sorted before those that end then:
-            steps.append((span.bounds.last_seen_orphaned_at, 1))  # one look has shown both
+        steps.append((span.bounds.first_orphaned_at, -1))  # sorted before those that end then:
+        steps.append((span.bounds.last_seen_orphaned_at, 1))  # one look has shown both
     there = most = 0
     for _, step in sorted(steps):
         there -= step

@@ -26,8 +26,8 @@ class Coverage:
     """How many seconds of a project's time, `start` to `end`, were watched, and how many blind (A9).
 
     `start` is None for the project's first tick. `reaches_back` is False where the records kept begin
-    after the window does: of what was before nothing can be said. `unseen` is what has passed since the
-    last good tick before `end`, and is in neither sum yet.
+    after the window does; before that at most `blind_before` seconds of it were blind. `unseen` is what has
+    passed since the last good tick before `end`, and is in neither sum yet.
     """
 
     project: str
@@ -36,6 +36,7 @@ class Coverage:
     watched: float
     blind: float
     reaches_back: bool
+    blind_before: float
     unseen: float
 
     @property
@@ -52,24 +53,22 @@ def coverage_of(
     if marks is None or marks.last is None:
         return None
     last, end = marks.last, min(now, window.until or now)
-    start, reaches_back = window.since, True
-    watched, blind = last.watched_seconds, last.blind_seconds
-    if window.since is not None:
-        base = marks.before
-        if base is None and marks.oldest.number > 1:
-            base, start, reaches_back = marks.oldest, marks.oldest.at, False
-        elif base is None:
-            start = marks.oldest.at  # the very first tick
-        if base is not None:
-            watched -= base.watched_seconds
-            blind -= base.blind_seconds
+    start, base, reaches_back = window.since, marks.before, True
+    blind_before = 0.0
+    if window.since is not None and base is None:
+        start = marks.oldest.at
+        if marks.oldest.number > 1:  # not the very first tick
+            base, reaches_back = marks.oldest, False
+            passed = (start - window.since).total_seconds()
+            blind_before = max(0.0, min(base.blind_seconds, passed))
     good = marks.last_good_at
     return Coverage(
-        project,
-        start,
-        end,
-        max(0.0, watched),
-        max(0.0, blind),
-        reaches_back,
-        0.0 if good is None else max(0.0, (end - good).total_seconds()),
+        project=project,
+        start=start,
+        end=end,
+        watched=max(0.0, last.watched_seconds - (base.watched_seconds if base else 0.0)),
+        blind=max(0.0, last.blind_seconds - (base.blind_seconds if base else 0.0)),
+        reaches_back=reaches_back,
+        blind_before=blind_before,
+        unseen=0.0 if good is None else max(0.0, (end - good).total_seconds()),
     )

@@ -83,8 +83,9 @@ def case_of(
     """
     bounds = episode.bounds
     last_seen = bounds.last_seen_orphaned_at
-    upto = bounds.first_gone_at or (max(tick.at, last_seen) if tick else last_seen)
+    upto = bounds.first_gone_at or last_seen
     if episode.is_open:
+        upto = max(tick.at, upto) if tick else upto
         ruling = stored_ruling(episode, tick, tariffs, policies)
         episode = replace(episode, policy=ruling.policy.name if ruling else "")
         if tariffs is not None:
