@@ -182,8 +182,16 @@ async def read_spending(
 ) -> Spending:
     """Add up what the database has; `each` episode's entries are handed on as they are read.
 
-    Raises StoreError, and UsageError for a project that nobody knows.
+    All of it as of one moment: an episode that is rolled up meanwhile counts once. Raises StoreError, and
+    UsageError for a project that nobody knows.
     """
+    async with database.snapshot() as still:
+        return await _read_still(still, books, asked, now, each)
+
+
+async def _read_still(
+    database: Database, books: Books, asked: Question, now: datetime, each: Each
+) -> Spending:
     from watchdog.store.episodes import EpisodeStore
     from watchdog.store.history import HistoryStore
     from watchdog.store.report import ReportStore

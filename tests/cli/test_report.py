@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from threading import Thread
 
 import pandas as pd
 import pytest
@@ -26,7 +27,7 @@ from watchdog.reporting.entries import Estimate
 from watchdog.reporting.report import By
 from watchdog.reporting.window import Window
 from watchdog.spending import Books, Question, Spending, read_spending
-from watchdog.store.database import open_database
+from watchdog.store.database import open_database, open_for_reading
 from watchdog.store.episodes import EpisodeStore
 from watchdog.store.history import HistoryStore
 
@@ -151,6 +152,40 @@ async def test_history_that_was_rolled_up_reports_as_it_did_before():
         assert after.report.meters == before.report.meters
         assert by_meter(after) == by_meter(before)
         assert after.avoided == before.avoided
+
+
+def test_what_is_rolled_up_while_it_is_read_counts_once(tmp_path):
+    url = f"sqlite+aiosqlite:///{tmp_path / 'watchdog.db'}"
+    history = [replace(one(f"e{n}", n, n + 60), policy="default") for n in range(5)]
+    postings = Postings(lines={episode.id: (LINE,) for episode in history})
+
+    async def roll_up() -> int:
+        async with await open_database(url) as beside:
+            return await HistoryStore(beside).roll_up(at(9000), 100)
+
+    rolled: list[int] = []
+
+    def meanwhile(_) -> None:
+        if not rolled:
+            daemon = Thread(target=lambda: rolled.append(asyncio.run(roll_up())))
+            daemon.start()
+            daemon.join()
+
+    async def read(each=lambda _: None) -> Spending:
+        async with await open_for_reading(url) as database:
+            question = Question(Window())
+            return await read_spending(database, Books({}, POLICIES), question, at(9000), each)
+
+    async def prepare() -> None:
+        async with await open_database(url) as database:
+            await EpisodeStore(database).commit(tick(1, project="default"), history, {}, postings)
+
+    asyncio.run(prepare())
+    during = asyncio.run(read(meanwhile))
+    assert rolled == [5]
+    totals = asyncio.run(read()).report.totals
+    assert during.report.totals.spend == totals.spend == Spend(Decimal("0.40"), Decimal("0.50"))
+    assert during.report.totals.episodes == totals.episodes == 5
 
 
 async def test_the_likely_cause_of_a_simulated_hour():

@@ -44,9 +44,9 @@ class AvoidedSums:
     def add_days(self, found: Mapping[tuple[str, date, str, str], Decimal], window: Window) -> None:
         """Take in what was rolled up, in USD by project, day, agent name and basis: a cut day pro rata."""
         for (project, day, _, basis), amount in found.items():
-            key = project, Basis(basis)
-            share = amount * window.share(day_of(day))
-            self.usd[key] = self.usd.get(key, Decimal(0)) + share
+            if share := amount * window.share(day_of(day)):
+                key = project, Basis(basis)
+                self.usd[key] = self.usd.get(key, Decimal(0)) + share
 
 
 def avoided_within(one: StoredAvoidance, window: Window, upto: datetime) -> Decimal:

@@ -75,6 +75,22 @@ class Database:
                     yield connection
 
     @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator["Database"]:
+        """The database as it stands at one moment: whatever reads it within the scope sees that.
+
+        For what takes several readings to add up, while somebody moves rows from one table to another.
+        """
+        engine = self._engine
+        if (
+            not self.place.is_sqlite
+        ):  # there every statement of a transaction sees a state of its own
+            engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        async with self._one_reader or nullcontext():
+            with explained(self.name):
+                async with engine.connect() as connection, connection.begin():
+                    yield _Snapshot(self._engine, self.place, self.migration, connection)
+
+    @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """A transaction, on disk when the block is left, undone where it raises.
 
@@ -94,6 +110,25 @@ class Database:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+class _Snapshot(Database):
+    """A database within one transaction that only reads. One reading at a time."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        place: Place,
+        migration: MigrationResult,
+        connection: AsyncConnection,
+    ) -> None:
+        super().__init__(engine, place, migration)
+        self._connection = connection
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        with explained(self.name):
+            yield self._connection
 
 
 async def open_database(url: str) -> Database:
