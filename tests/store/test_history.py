@@ -20,11 +20,12 @@ from watchdog.core.avoided import Avoidance, Basis
 from watchdog.core.days import DayCount, DayLine, day_counts, day_lines
 from watchdog.core.errors import StoreError
 from watchdog.core.ledger import LedgerLine, Postings
-from watchdog.core.model import CloseReason, Episode
+from watchdog.core.model import CloseReason, Episode, Role
 from watchdog.core.spend import Spend
+from watchdog.store.byday import Daily
 from watchdog.store.database import Database, open_database, open_for_reading
 from watchdog.store.episodes import EpisodeStore
-from watchdog.store.history import Daily, HistoryStore
+from watchdog.store.history import HistoryStore
 
 REPOSITORY = Path(__file__).parents[2]
 DAY = 86400.0
@@ -108,6 +109,14 @@ def by_day(episodes: Iterable[Episode], lines: Lines) -> Daily:
         tuple(d for e in found for d in day_lines(e, lines.get(e.id, ()), LATER)),
         tuple(d for e in found for d in day_counts(e, LATER)),
     )
+
+
+def only(whole: Daily, project: str | None, since: date | None, until: date | None) -> Daily:
+    def asked_for(one: DayLine | DayCount) -> bool:
+        in_time = (since or date.min) <= one.key.day < (until or date.max)
+        return in_time and project in (None, one.key.project)
+
+    return Daily(tuple(filter(asked_for, whole.lines)), tuple(filter(asked_for, whole.counts)))
 
 
 def assert_same(found: Daily, expected: Daily) -> None:
@@ -196,6 +205,48 @@ async def test_half_rolled_up_and_half_not_come_to_the_same(
     rolled, kept = await history.daily(), by_day(left, lines)
     both = Daily(rolled.lines + kept.lines, rolled.counts + kept.counts)
     assert_same(both, by_day(episodes, lines))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("rolled_up", [0, 20, 50])
+async def test_closed_episodes_by_day_are_the_same_rolled_up_or_not(
+    history: HistoryStore, database: Database, seed: int, rolled_up: int
+) -> None:
+    episodes, lines = seeded(seed)
+    still_open = [episode("O1", since=3 * DAY), episode("O2", since=39 * DAY, project="second")]
+    await keep(database, [*episodes, *still_open], lines | {"O1": (line(),)})
+    while await history.roll_up(at(rolled_up * DAY), 9):
+        pass
+    expected = by_day(episodes, lines)
+    assert_same(await history.closed(), expected)
+    for asked in [
+        ("main", None, None),
+        ("second", date(2026, 3, 9), None),
+        (None, None, date(2026, 3, 25)),
+        ("main", date(2026, 3, 15), date(2026, 3, 16)),
+        ("main", date(2025, 1, 1), date(2028, 1, 1)),
+        ("nobody", None, None),
+    ]:
+        assert_same(await history.closed(*asked), only(expected, *asked))
+
+
+async def test_without_episodes_there_are_no_days(history: HistoryStore) -> None:
+    assert await history.closed() == Daily()
+
+
+async def test_an_episode_is_counted_under_its_first_agent_and_no_recorder(
+    history: HistoryStore, database: Database
+) -> None:
+    recorder = replace(agent(3), role=Role.RECORDER, agent_name="recorder")
+    second = replace(agent(2), agent_name="second")
+    with_both = replace(ended("E1", 0, 60, agents=(agent(1), second)), recordings=(recorder,))
+    alone = replace(ended("E2", 0, 60, agents=()), recordings=(recorder,))
+    await keep(database, [with_both, alone], {})
+    before = await history.closed()
+    assert sorted(c.key.agent_name for c in before.counts) == ["", "support"]
+    assert_same(before, by_day([with_both, alone], {}))
+    await history.roll_up(LATER, 10)
+    assert_same(await history.closed(), before)
 
 
 async def test_open_episodes_and_young_ones_are_left_alone(

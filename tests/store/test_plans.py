@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from sqlalchemy import event
 
 from tests.store.builders import at, closed, episode, tick
@@ -97,3 +98,22 @@ async def test_the_newest_closed_episodes_are_read_in_order_and_no_others(
     ]
     assert "ix_episodes_project_first_gone_at" in plan[0]
     assert "USE TEMP B-TREE FOR ORDER BY" not in plan  # but for those that ended at one moment
+
+
+@pytest.mark.parametrize("project", ["main", None])
+async def test_a_report_reads_of_each_day_what_began_on_it(
+    database: Database, project: str | None
+) -> None:
+    await live_a_while(database)
+    await EpisodeStore(database).commit(tick(66), [ended("E3", 0, 60)], {})
+    said = Said(database)
+    await HistoryStore(database).closed(project)
+    read = [step for plan in (await said.plans()).values() for step in plan if " episodes" in step]
+    assert len(read) == 5
+    assert (
+        len([step for step in read if "(first_orphaned_at>? AND first_orphaned_at<?)" in step]) == 3
+    )
+    # The others are the first and the last of all.
+    assert (
+        len([step for step in read if "COVERING INDEX ix_episodes_first_orphaned_at" in step]) == 2
+    )

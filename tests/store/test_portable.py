@@ -19,6 +19,13 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from tests.store.builders import START
 from watchdog.store import statements
+from watchdog.store.byday import (
+    COUNTED_OF_DAY,
+    FIRST_AND_LAST,
+    LINES_OF_DAY,
+    OVER_MIDNIGHT,
+    OVER_THE_FIRST,
+)
 from watchdog.store.migrate import scripts_directory
 from watchdog.store.statements import (
     audit_entries,
@@ -68,6 +75,11 @@ STATEMENTS: dict[str, sa.Executable] = {
     **{f"keys of {name}": value.known for name, value in SUMS.items()},
     **{f"add to {name}": value.add for name, value in SUMS.items()},
     **{f"insert into {name}": value.insert for name, value in SUMS.items()},
+    "lines of a day": LINES_OF_DAY,
+    "counted of a day": COUNTED_OF_DAY,
+    "over midnight": OVER_MIDNIGHT,
+    "over the first midnight": OVER_THE_FIRST,
+    "when the first began": FIRST_AND_LAST[0],
     "of the audit": audit_entries(project="main", room="call", intent="in_1", limit=20),
 }
 

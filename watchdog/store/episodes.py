@@ -269,10 +269,10 @@ async def _bring_up(
 
 
 async def read_episodes(
-    connection: AsyncConnection, statement: sa.Select[Any]
+    connection: AsyncConnection, statement: sa.Select[Any], values: Mapping[str, Any] | None = None
 ) -> tuple[Episode, ...]:
     """The episodes that a statement selects, as their rows say, in its order."""
-    rows = (await connection.execute(statement)).mappings().all()
+    rows = (await connection.execute(statement, values)).mappings().all()
     agents: dict[str, list[AgentSpan]] = {row["id"]: [] for row in rows}
     ids = list(agents)
     for start in range(0, len(ids), _CHUNK):

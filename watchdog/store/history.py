@@ -6,7 +6,6 @@ Sums and deletions are one transaction: a kill loses nothing and counts nothing 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from types import MappingProxyType
@@ -20,26 +19,17 @@ from watchdog.core.errors import StoreError
 from watchdog.core.ledger import LedgerLine
 from watchdog.core.model import Episode
 from watchdog.store import statements as sql
+from watchdog.store.byday import AT_ONCE, Daily, closed_by_day, end_of, lines_by_episode
 from watchdog.store.database import Database, uninterrupted
 from watchdog.store.episodes import read_episodes
 from watchdog.store.ledger import line_of
 from watchdog.store.tables import daily_avoided, daily_counts, daily_spend
 
-_CHUNK = 500
-"""How many values one statement names: both databases limit its parameters."""
 _NO_PROJECTS: Mapping[str, datetime | None] = MappingProxyType({})
 
 Row = dict[str, Any]
 Sums = dict[tuple[Any, ...], Row]
 """Rows by the values of their primary key."""
-
-
-@dataclass(frozen=True, slots=True)
-class Daily:
-    """What is left of rolled-up episodes, the oldest day first."""
-
-    lines: tuple[DayLine, ...]
-    counts: tuple[DayCount, ...]
 
 
 class HistoryStore:
@@ -78,12 +68,20 @@ class HistoryStore:
         self, project: str | None = None, since: date | None = None, until: date | None = None
     ) -> Daily:
         """What was rolled up of one project, or of all, on the UTC days from `since` to before `until`."""
-        spend = sql.of_days(daily_spend, project, since, until)
-        counts = sql.of_days(daily_counts, project, since, until)
         async with self._database.reading() as connection:
-            lines = (await connection.execute(spend)).mappings().all()
-            counted = (await connection.execute(counts)).mappings().all()
-        return Daily(tuple(map(_day_line_of, lines)), tuple(map(_day_count_of, counted)))
+            return await _rolled_up(connection, project, since, until)
+
+    @uninterrupted
+    async def closed(
+        self, project: str | None = None, since: date | None = None, until: date | None = None
+    ) -> Daily:
+        """All closed episodes by day, rolled up or not.
+
+        Read in one transaction: what is rolled up meanwhile is neither missed nor counted twice.
+        """
+        async with self._database.reading() as connection:
+            kept = await closed_by_day(connection, project, since, until)
+            return await _rolled_up(connection, project, since, until) + kept
 
     @uninterrupted
     async def daily_avoided(
@@ -97,6 +95,16 @@ class HistoryStore:
             (row.project, date.fromisoformat(row.day), row.agent_name, row.basis): row.booked
             for row in rows
         }
+
+
+async def _rolled_up(
+    connection: AsyncConnection, project: str | None, since: date | None, until: date | None
+) -> Daily:
+    spend = sql.of_days(daily_spend, project, since, until)
+    counts = sql.of_days(daily_counts, project, since, until)
+    lines = (await connection.execute(spend)).mappings().all()
+    counted = (await connection.execute(counts)).mappings().all()
+    return Daily(tuple(map(_day_line_of, lines)), tuple(map(_day_count_of, counted)))
 
 
 async def _projects(connection: AsyncConnection) -> list[str]:
@@ -118,10 +126,10 @@ async def _roll_up_episodes(
     episodes = await read_episodes(connection, oldest)
     spend: Sums = {}
     counts: Sums = {}
-    for start in range(0, len(episodes), _CHUNK):
-        chunk = episodes[start : start + _CHUNK]
+    for start in range(0, len(episodes), AT_ONCE):
+        chunk = episodes[start : start + AT_ONCE]
         ids = [episode.id for episode in chunk]
-        lines = await _lines(connection, ids)
+        lines = await lines_by_episode(connection, ids)
         for episode in chunk:
             _add(spend, sql.SPEND_SUMS.keys, _spend_rows(episode, lines.get(episode.id, [])))
             _add(counts, sql.COUNT_SUMS.keys, _count_rows(episode))
@@ -158,13 +166,6 @@ def _must_be(deleted: int, expected: int, what: str) -> None:
         )
 
 
-async def _lines(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, list[LedgerLine]]:
-    found: dict[str, list[LedgerLine]] = {}
-    for row in (await connection.execute(sql.LINES, {"ids": ids})).mappings():
-        found.setdefault(row["episode_id"], []).append(line_of(row))
-    return found
-
-
 def _add(sums: Sums, keys: Sequence[str], rows: Iterable[Row]) -> None:
     """Add rows up by their keys."""
     for row in rows:
@@ -182,8 +183,8 @@ async def _add_up(connection: AsyncConnection, statements: sql.SumStatements, su
     project = next(iter(sums))[0]
     days = sorted({key[1] for key in sums})
     known: set[tuple[Any, ...]] = set()
-    for start in range(0, len(days), _CHUNK):
-        named = {"project": project, "days": days[start : start + _CHUNK]}
+    for start in range(0, len(days), AT_ONCE):
+        named = {"project": project, "days": days[start : start + AT_ONCE]}
         known |= {tuple(row) for row in (await connection.execute(statements.known, named)).all()}
     there = [sql.keyed(row, statements.keys) for key, row in sums.items() if key in known]
     new = [row for key, row in sums.items() if key not in known]
@@ -197,7 +198,7 @@ async def _add_up(connection: AsyncConnection, statements: sql.SumStatements, su
 
 
 def _spend_rows(episode: Episode, lines: Sequence[LedgerLine]) -> Iterable[Row]:
-    for one in day_lines(episode, lines, _end(episode)):
+    for one in day_lines(episode, lines, end_of(episode)):
         line = one.line
         said = {
             **_key_row(one.key),
@@ -220,7 +221,7 @@ def _spend_rows(episode: Episode, lines: Sequence[LedgerLine]) -> Iterable[Row]:
 
 
 def _count_rows(episode: Episode) -> Iterable[Row]:
-    for one in day_counts(episode, _end(episode)):
+    for one in day_counts(episode, end_of(episode)):
         yield {
             **_key_row(one.key),
             "episodes": one.episodes,
@@ -237,10 +238,6 @@ def _avoided_row(row: RowMapping) -> Row:
         "basis": row["basis"],
         "booked": row["booked"],
     }
-
-
-def _end(episode: Episode) -> datetime:
-    return episode.bounds.first_gone_at or episode.bounds.last_seen_orphaned_at
 
 
 def _digest(said: Mapping[str, Any]) -> str:
