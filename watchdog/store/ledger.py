@@ -52,6 +52,24 @@ _ACCOUNTED = sa.select(avoided.c.episode_id).where(
 )
 _CHUNK = 500
 
+_CORRECTION_KEYS = ("project", "number", "episode_id", "agent_name")
+_ADD_CORRECTION = (
+    sa.update(corrections)
+    .where(
+        *(
+            corrections.c[name] == sa.bindparam(f"key_{name}", type_=corrections.c[name].type)
+            for name in _CORRECTION_KEYS
+        )
+    )
+    .values(
+        at=sa.bindparam("at", type_=corrections.c.at.type),
+        **{
+            name: corrections.c[name] + sa.bindparam(name, type_=corrections.c[name].type)
+            for name in ("low", "high", "unverified")
+        },
+    )
+)
+
 
 async def write_postings(
     connection: AsyncConnection, record: TickRecord, postings: Postings
@@ -70,9 +88,12 @@ async def write_postings(
     rows += await _insert(
         connection, sa.insert(avoided), [_avoided_row(record, one) for one in postings.avoided]
     )
-    return rows + await _insert(
-        connection, sa.insert(corrections), _correction_rows(record, postings.corrections)
-    )
+    for row in _correction_rows(record, postings.corrections):
+        # A tick can commit twice: what fell again is added.
+        again = {f"key_{name}" if name in _CORRECTION_KEYS else name: row[name] for name in row}
+        added = (await connection.execute(_ADD_CORRECTION, again)).rowcount
+        rows += added or await _insert(connection, sa.insert(corrections), [row])
+    return rows
 
 
 async def read_avoided(
