@@ -24,7 +24,7 @@ class Terminal(io.StringIO):
 @pytest.fixture(autouse=True)
 def logging_as_it_was():
     """Logging belongs to the whole process: give it back as it was found."""
-    names = ("", "watchdog", *OTHERS)
+    names = ("", "watchdog", *OTHERS, "apscheduler.scheduler")
     before = {
         n: (
             logging.getLogger(n).level,
@@ -33,6 +33,8 @@ def logging_as_it_was():
         )
         for n in names
     }
+    # A test of the schedule before us has made it quieter.
+    logging.getLogger("apscheduler.scheduler").setLevel(logging.NOTSET)
     yield
     structlog.reset_defaults()
     for name, (level, handlers, propagate) in before.items():
