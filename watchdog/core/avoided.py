@@ -20,6 +20,9 @@ HORIZON = timedelta(hours=1)
 WIND_DOWN = timedelta(minutes=6.5)
 """For so long an agent can hold its providers' connections after its room is gone (PRICES.md)."""
 
+TOGETHER = timedelta(seconds=10)
+"""Agents of a deleted room leave within so long of each other; webhooks tell of each of them apart."""
+
 
 class Basis(StrEnum):
     """Until when the room would have cost something."""
@@ -95,8 +98,9 @@ def avoidances(
     basis = Basis.ROOM_TIMEOUT if closing > began else Basis.HORIZON
     until = closing if basis is Basis.ROOM_TIMEOUT else began + horizon
     running: dict[str, list[tuple[AgentSpan, Rated]]] = {}
+    last = episode.bounds.last_seen_orphaned_at
     for span in episode.connections:
-        if span.bounds.first_gone_at == began:
+        if span.bounds.last_seen_orphaned_at >= last - TOGETHER:
             rates = tariffs.of(episode.room_name, span.agent_name).rates(span)
             running.setdefault(span.agent_name, []).extend((span, r) for r in rates.certain)
     for name, rated in running.items():

@@ -118,7 +118,7 @@ class Accounts:
         return burning
 
     def count_agents(self, episodes: Iterable[Episode]) -> dict[str, int]:
-        """How many agents are stranded now, by agent name. An avatar is no agent of its own."""
+        """How many agents are stranded now, by agent name; an avatar is none of its own, nor is a leg."""
         return dict(Counter(self.names(a.agent_name) for e in episodes for a in _agents(e)))
 
     def count_duplicates(self, episodes: Iterable[Episode]) -> int:
@@ -128,17 +128,17 @@ class Accounts:
         """
         extra = 0
         for episode in episodes:
-            named = Counter(
-                a.agent_name
-                for a in _agents(episode)
-                if a.agent_name != UNNAMED and a.kind not in LEG_KINDS
-            )
+            named = Counter(a.agent_name for a in _agents(episode) if a.agent_name != UNNAMED)
             extra += sum(number - 1 for number in named.values())
         return extra
 
 
 def _agents(episode: Episode) -> Iterator[AgentSpan]:
-    return (span for span in episode.present_agents if span.role is Role.AGENT)
+    return (
+        span
+        for span in episode.present_agents
+        if span.role is Role.AGENT and span.kind not in LEG_KINDS
+    )
 
 
 def _highest(a: Spend, b: Spend) -> Spend:

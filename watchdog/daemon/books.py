@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from watchdog.core.deletion import AuditEntry
+from watchdog.core.deletion import BY_POLICY, AuditEntry
 from watchdog.core.ledger import Postings, lines_of
 from watchdog.core.model import Episode
 from watchdog.core.profiles import Tariffs
 from watchdog.core.records import ProjectMemory
+from watchdog.core.spend import Spend
 from watchdog.core.spending import BudgetView, Period, Tally
 from watchdog.daemon.accounts import Accounts, Bill
 from watchdog.daemon.avoided import AvoidedSpend, Sums
@@ -30,8 +31,7 @@ class Statement:
 class Books:
     """What is reckoned, and what was committed and may be seen.
 
-    `ended` gives the episode of a room that is gone, by its SID. `counts_avoided` is false where nothing that
-    is deleted is the watchdog's doing.
+    `ended` gives the episode of a room that is gone, by its SID.
     """
 
     def __init__(
@@ -39,7 +39,6 @@ class Books:
         tariffs: Tariffs,
         budgets: Mapping[Period, Decimal],
         *,
-        counts_avoided: bool,
         ended: Callable[[str], Episode | None],
     ) -> None:
         self.accounts = Accounts(tariffs)
@@ -47,7 +46,6 @@ class Books:
         self._budgets = budgets
         self._avoided = AvoidedSpend(self.accounts.names)
         self._tally = Tally()
-        self._counts_avoided = counts_avoided
         self._ended = ended
         self._verified: list[AuditEntry] = []
 
@@ -57,6 +55,9 @@ class Books:
         self.accounts.restore(memory.closed_spend, last.exported if last else {})
         self._avoided.restore(memory, last)
         self._tally = last.tally if last else Tally()
+        if last and not self._tally.began:
+            # The record is older than tallies: what was spent by then is no part of the present periods.
+            self._tally = Tally(sum(last.exported.values(), Spend()))
 
     def shift(self, by: timedelta) -> None:
         """Our clock was set."""
@@ -70,10 +71,10 @@ class Books:
         Spend is avoided from the end of the episode on; a kill can have left it open for now.
         """
         self._avoided.seen(listed)
-        if not self._counts_avoided:
-            return
         waiting: list[AuditEntry] = []
         for entry in (*self._verified, *verified):
+            if entry.actor != BY_POLICY:
+                continue  # a deletion by hand is not the watchdog's doing
             if (episode := self._ended(entry.room_sid)) is not None:
                 self._avoided.deleted(episode, self._tariffs)
             elif entry.at >= now - GIVEN_UP:

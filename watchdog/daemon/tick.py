@@ -11,7 +11,6 @@ from decimal import Decimal
 
 from watchdog.core.budget import Purpose, TokenBucket
 from watchdog.core.classify import NO_RULES, DetectionRules
-from watchdog.core.deletion import Mode
 from watchdog.core.errors import RoomServiceError, StoreError
 from watchdog.core.gates import Safeguards, holding, project_words
 from watchdog.core.hooks import RoomEvent, Taken
@@ -37,6 +36,8 @@ from watchdog.daemon.summary import orphan_views
 from watchdog.daemon.tracker import EpisodeTracker, Unwritten
 
 MAX_BACK_OFF = 300.0
+LARGEST_SKEW = 86400.0
+"""A server whose clock is further off than this has told no time at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,6 @@ class Project:
         self._books = Books(
             config.tariffs,
             config.budgets,
-            # A deletion by hand is not the watchdog's doing.
-            counts_avoided=config.safeguards.mode is not Mode.OBSERVE,
             ended=lambda sid: self._tracker.gone(sid),  # noqa: PLW0108 - made after these
         )
         self._book = RoomBook(
@@ -215,7 +214,7 @@ class Project:
     async def _observe(self, this: Pass) -> RoomListing:
         this.count(Purpose.LIST)
         listing = await self._service.list_rooms(self._book.snapshots)
-        if listing.clock_skew is not None:
+        if listing.clock_skew is not None and abs(listing.clock_skew) <= LARGEST_SKEW:
             this.skew = self._book.skew = listing.clock_skew
             self._book.skew_known = True
         return listing
