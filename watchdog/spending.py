@@ -1,9 +1,11 @@
 """The command `report`: what orphaned agents cost, by what, why, and how sure that is."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +14,10 @@ import typer
 
 from watchdog.core.policy import Policy
 from watchdog.core.profiles import Tariffs
+from watchdog.core.spend import Spend
 from watchdog.expose.labels import RoomNames, printable
 from watchdog.options import ConfigOption, JsonOption, UsageError, time_given
+from watchdog.reporting.allowance import effective
 from watchdog.reporting.avoided import AvoidedSums, Corrected, StoredAvoidance
 from watchdog.reporting.coverage import Coverage, Marks, coverage_of
 from watchdog.reporting.entries import Case, Entry, case_of, entries_of, rolled_entries
@@ -54,6 +58,8 @@ class Question:
     by: tuple[By, ...] = (By.PROJECT, By.AGENT)
     project: str | None = None
     top: int = TOP
+    left: Mapping[str, Decimal] = field(default_factory=dict)
+    """What is left of the plan's allowances, by meter in its own unit; empty where nobody said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,8 @@ class Spending:
     corrected: tuple[Corrected, ...]
     included: Mapping[str, int]
     """How many units a month plan Build includes, by meter."""
+    effective: Spend | None = None
+    """The total less what is left of the plan's allowances; None where nobody said how much that is."""
 
 
 def report_command(
@@ -87,6 +95,16 @@ def report_command(
         str | None, typer.Option("--project", help="Only this project.", show_default=False)
     ] = None,
     top: Annotated[int, typer.Option("--top", min=0, help="So many rooms are named.")] = TOP,
+    left: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--left",
+            metavar="METER=UNITS",
+            help="So much of the plan's allowance is left, like lk.agent_session=1200; more than one can be "
+            "given.",
+            show_default=False,
+        ),
+    ] = None,
     style: Annotated[
         Format, typer.Option("--format", help="How it is written; focus: one row a charge.")
     ] = Format.TABLE,
@@ -105,7 +123,7 @@ def report_command(
             raise UsageError(f"--json and --format {style} ask for two things; leave one out")
         style = Format.JSON
     settings = load_settings(config)
-    asked = Question(_window(since, until), _grouping(by), project, top)
+    asked = Question(_window(since, until), _grouping(by), project, top, _left(left or ()))
     if plot is not None:
         _check_plot(plot)
     names = RoomNames(settings.privacy.room_names)
@@ -151,6 +169,18 @@ def _grouping(given: str) -> tuple[By, ...]:
         said = repr(wrong[0]) if wrong else "an empty list"
         raise UsageError(f"--by: {said} is nothing to group by; use {', '.join(known)}")
     return tuple(By(name) for name in dict.fromkeys(names))
+
+
+def _left(given: Iterable[str]) -> dict[str, Decimal]:
+    left: dict[str, Decimal] = {}
+    for text in given:
+        meter, equals, units = text.partition("=")
+        if not meter or not equals or not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", units):
+            raise UsageError(
+                f"--left {text!r} is no meter and number; write it like lk.agent_session=1200"
+            )
+        left[meter] = Decimal(units)
+    return left
 
 
 def _check_plot(file: Path) -> None:
@@ -225,13 +255,15 @@ async def _read_still(
         if found is not None:
             marks = Marks(found.before, found.oldest, found.last, found.last_good_at)
         coverage[name] = coverage_of(name, marks, window, now)
+    report = tally.report()
     return Spending(
-        report=tally.report(),
+        report=report,
         as_of=now,
         coverage=coverage,
         avoided=avoided,
         corrected=tuple(Corrected(name, *one) for name, one in sorted(corrected.items())),
         included=_included(books),
+        effective=effective(report.totals.spend, report.meters, asked.left) if asked.left else None,
     )
 
 

@@ -84,6 +84,8 @@ def summary_lines(found: Spending, poll: float) -> Iterator[str]:
         f"{duration(sums.orphaned_seconds)}"
     )
     yield f"{'spend':<13}{_sums_text(sums)} (estimate)"
+    if found.effective is not None:
+        yield f"{'effective':<13}{spend_text(found.effective)} once what is left of the allowance is used up"
     for (project, basis), usd in sorted(found.avoided.usd.items()):
         yield f"{'avoided':<13}{money(usd)} by deletions in {printable(project)} (basis {basis.value})"
     for one in found.corrected:
@@ -269,6 +271,7 @@ def print_spending_json(found: Spending, names: RoomNames) -> None:
             "estimate": ESTIMATE,
             "by": [by.value for by in report.by],
             "totals": _sums_json(report.totals),
+            "effective": None if found.effective is None else spend_json(found.effective),
             "groups": [
                 {by.value: value for by, value in zip(report.by, key, strict=True)}
                 | _sums_json(sums)

@@ -348,6 +348,19 @@ def test_a_window_and_a_project_are_applied(kept):
     assert kept("report", "--json", "--since", "1h").json["rooms"] == []
 
 
+def test_what_is_left_of_an_allowance_gives_an_effective_figure_beside_the_list_prices(kept):
+    plain = kept("report", "--json").json
+    assert plain["effective"] is None
+    meter = next(m["meter"] for m in plain["meters"] if m["low_usd"] and Decimal(m["low_usd"]) > 0)
+    found = kept("report", "--json", "--left", f"{meter}=1000000").json
+    assert found["totals"] == plain["totals"]
+    assert Decimal(found["effective"]["low_usd"]) < Decimal(plain["totals"]["low_usd"])
+    assert "effective" in kept("report", "--left", f"{meter}=1").out
+    refused = kept("report", "--left", meter)
+    assert refused.code == 2
+    assert "write it like lk.agent_session=1200" in refused.err
+
+
 def test_csv_has_a_row_a_group_and_no_formula(kept):
     result = kept("report", "--format", "csv", "--by", "agent")
     assert (result.code, result.err) == (0, "")
