@@ -9,6 +9,7 @@ from watchdog.core.classify import DetectionRules
 from watchdog.core.clock import Clock
 from watchdog.core.errors import ConfigurationError
 from watchdog.core.gates import ALWAYS, Safeguards
+from watchdog.core.periods import Period
 from watchdog.core.policy import Action, Match, Policy, built_in_policies, ordered
 from watchdog.core.pricebook import PriceBook
 from watchdog.core.profiles import (
@@ -20,7 +21,6 @@ from watchdog.core.profiles import (
     profile_of,
     resolve_tariff,
 )
-from watchdog.core.spending import Period
 from watchdog.core.suspects import SuspectRules
 from watchdog.prices.book import load_book
 from watchdog.rooms.address import is_cloud

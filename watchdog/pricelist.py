@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from watchdog.core.pricebook import PriceBook
+from watchdog.expose.formats import counted
 from watchdog.expose.labels import printable
 from watchdog.expose.pricetable import HASH_SHOWN, price_json, price_table
 from watchdog.options import ConfigOption, JsonOption, UsageError
@@ -121,12 +122,8 @@ def check(
         return
     replacing = "replaces a built-in one" if found.replacing == 1 else "replace built-in ones"
     say(
-        f"{printable(str(file))}: {_counted(found.entries, 'entry', 'entries')}, "
-        f"{found.replacing} {replacing}, {_counted(len(found.new_meters), 'new meter', 'new meters')}"
+        f"{printable(str(file))}: {counted(found.entries, 'entry', 'entries')}, "
+        f"{found.replacing} {replacing}, {counted(len(found.new_meters), 'new meter')}"
     )
     for note in found.notes:
         say(f"note: {printable(note)}")
-
-
-def _counted(count: int, one: str, more: str) -> str:
-    return f"{count} {one if count == 1 else more}"

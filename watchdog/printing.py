@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 import typer
@@ -19,6 +18,7 @@ from watchdog.core.model import Episode, TickResult, VerdictState
 from watchdog.core.profiles import Part, Rates, Tariffs
 from watchdog.core.records import TickRecord
 from watchdog.core.report import Backlog, TickReport
+from watchdog.core.spend import Spend
 from watchdog.expose.formats import (
     Unpriced,
     backlog_json,
@@ -150,10 +150,9 @@ def tariff_lines(tariffs: Tariffs) -> Iterator[str]:
     """What agents are reckoned to cost, profile by profile."""
     for tariff in tariffs:
         rates = tariff.parts.get(Part.AGENT, Rates())
-        low = sum((r.hourly for r in rates.certain), Decimal(0))
-        high = low + sum((r.hourly for r in rates.possible), Decimal(0))
-        cost = f"an idle agent {money_range(low, high)} an hour"
-        if rates.unpriced and not low and not high:
+        hourly = rates.hourly
+        cost = f"an idle agent {money_range(hourly.low, hourly.high)} an hour"
+        if rates.unpriced and hourly == Spend():
             cost = "an idle agent unpriced"
         for why, meters in (
             ("unpriced", tariff.unpriced),

@@ -16,10 +16,12 @@ from rich.text import Text
 from watchdog.core.avoided import Basis
 from watchdog.expose.formats import (
     UNPRICED,
+    counted,
     duration,
     episode_json,
     iso,
     money,
+    percent,
     spend_json,
     spend_text,
 )
@@ -153,7 +155,7 @@ def _show(asked: Question, replays: tuple[Replay, ...]) -> None:
     say(f"policies: {named} ({asked.policy_file or 'as configured'})")
     since = f"not over by {asked.since:%Y-%m-%d %H:%M} UTC" if asked.since else "stored"
     for done in replays:
-        count = _counted(done.considered, "episode")
+        count = counted(done.considered, "episode")
         say(f"\n{printable(done.project)}: {count} {since}")
         if done.rows:
             show(replay_table(done.rows))
@@ -235,7 +237,7 @@ def summary_lines(done: Replay) -> list[str]:
         )
     if done.by_wall_clock:
         lines.append(
-            f"{_counted(done.by_wall_clock, 'episode')} from before watched time was kept at the end: "
+            f"{counted(done.by_wall_clock, 'episode')} from before watched time was kept at the end: "
             "all of their time is taken as watched"
         )
     return lines
@@ -245,21 +247,10 @@ def _sight_line(sight: Sight | None) -> str:
     if sight is None or sight.blind_share is None:
         return "blind:                   not known; no tick is stored yet"
     return (
-        f"blind:                   {_percent(sight.blind_share)} of the time since the first tick "
+        f"blind:                   {percent(sight.blind_share)} of the time since the first tick "
         f"({duration(sight.blind_seconds)}): what was alone\n"
         "                         only then is not in here"
     )
-
-
-def _percent(share: float) -> str:
-    """Never 0 % for something, nor 100 % for less than all."""
-    if 0 < share < 0.001:
-        return "less than 0.1 %"
-    return f"{min(share * 100, 99.9) if share < 1 else 100:.1f} %"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" + ("" if count == 1 else "s")
 
 
 # ---- for programs ----------------------------------------------------------------------------------

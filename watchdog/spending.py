@@ -19,7 +19,7 @@ from watchdog.expose.labels import RoomNames, printable
 from watchdog.options import ConfigOption, JsonOption, UsageError, time_given
 from watchdog.reporting.allowance import effective
 from watchdog.reporting.avoided import AvoidedSums, Corrected, StoredAvoidance
-from watchdog.reporting.coverage import Coverage, Marks, coverage_of
+from watchdog.reporting.coverage import Coverage, coverage_of
 from watchdog.reporting.entries import Case, Entry, case_of, entries_of, rolled_entries
 from watchdog.reporting.focus import write_focus
 from watchdog.reporting.plot import SUFFIXES, draw, need_matplotlib
@@ -251,10 +251,7 @@ async def _read_still(
     coverage = {}
     for name in known if only is None else [only]:
         found = await store.milestones(name, window.since, window.until)
-        marks = None
-        if found is not None:
-            marks = Marks(found.before, found.oldest, found.last, found.last_good_at)
-        coverage[name] = coverage_of(name, marks, window, now)
+        coverage[name] = coverage_of(name, found, window, now)
     report = tally.report()
     return Spending(
         report=report,

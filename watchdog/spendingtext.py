@@ -13,7 +13,16 @@ from rich.text import Text
 from watchdog.core.pricebook import UNIT_SECONDS
 from watchdog.core.spend import Spend
 from watchdog.core.watch import watched_gap
-from watchdog.expose.formats import UNPRICED, duration, iso, money, spend_json, spend_text
+from watchdog.expose.formats import (
+    UNPRICED,
+    counted,
+    duration,
+    iso,
+    money,
+    percent,
+    spend_json,
+    spend_text,
+)
 from watchdog.expose.labels import MAX_LABEL, RoomNames, printable
 from watchdog.expose.tables import CLOSED_BECAUSE
 from watchdog.printing import print_json, say, show
@@ -79,7 +88,7 @@ def summary_lines(found: Spending, poll: float) -> Iterator[str]:
     """What it comes to, and what is not in it."""
     report, sums = found.report, found.report.totals
     yield (
-        f"{_window_text(report.window, found.as_of)}: {_counted(sums.episodes, 'episode')} began, "
+        f"{_window_text(report.window, found.as_of)}: {counted(sums.episodes, 'episode')} began, "
         f"{sums.never_attended} of them known never to have had a person; agents were alone for "
         f"{duration(sums.orphaned_seconds)}"
     )
@@ -92,14 +101,14 @@ def summary_lines(found: Spending, poll: float) -> Iterator[str]:
         most = max(one.less.low, one.less.high, one.less.unverified)
         yield (
             f"{'corrected':<13}exported counters of {printable(one.project)} say up to {money(most)} more: "
-            f"corrected downwards {_counted(one.times, 'time')}"
+            f"corrected downwards {counted(one.times, 'time')}"
         )
     for meter in report.meters:
         if not meter.priced:
             yield _without_price(meter, found.included.get(meter.meter))
     for estimate, what in _RECKONED.items():
         if count := report.estimates.get(estimate):
-            yield f"{'reckoned':<13}{_counted(count, 'episode')} {what}"
+            yield f"{'reckoned':<13}{counted(count, 'episode')} {what}"
     for project, seen in found.coverage.items():
         yield f"{'blind':<13}{_coverage_text(project, seen, poll)}"
 
@@ -129,7 +138,7 @@ def _coverage_text(project: str, seen: Coverage | None, poll: float) -> str:
     share = seen.blind_share
     since = "the first tick" if seen.start is None else f"{seen.start:%Y-%m-%d %H:%M} UTC"
     text = f"{name}: " + (
-        "no time has passed" if share is None else f"{_percent(share)} ({duration(seen.blind)})"
+        "no time has passed" if share is None else f"{percent(share)} ({duration(seen.blind)})"
     )
     text += f" since {since}"
     if seen.blind:
@@ -204,11 +213,11 @@ def rooms_table(rooms: tuple[TopRoom, ...], names: RoomNames) -> Table:
 def cause_lines(agent: AgentCauses) -> Iterator[str]:
     """An agent's likely causes with their cures, a line each."""
     name, project = printable(agent.agent_name, MAX_LABEL), printable(agent.project)
-    yield f"{name} ({project}): {_counted(agent.episodes, 'episode')}, {spend_text(agent.spend)}"
+    yield f"{name} ({project}): {counted(agent.episodes, 'episode')}, {spend_text(agent.spend)}"
     findings = agent.in_order()
     for found in findings:
         likely, cure = _why(found)
-        yield f"  {_counted(found.episodes, 'episode')}: {likely}"
+        yield f"  {counted(found.episodes, 'episode')}: {likely}"
         yield f"    -> {cure}"
     if not findings:
         yield "  not known, nor whether a person was ever there: webhooks would tell"
@@ -244,17 +253,6 @@ def _window_text(window: Window, as_of: datetime) -> str:
     until = window.until or as_of
     since = "from the beginning" if window.since is None else f"{window.since:%Y-%m-%d %H:%M}"
     return f"{since} to {until:%Y-%m-%d %H:%M} UTC"
-
-
-def _percent(share: float) -> str:
-    """Never 0 % for something, nor 100 % for less than all."""
-    if 0 < share < 0.001:
-        return "less than 0.1 %"
-    return f"{min(share * 100, 99.9) if share < 1 else 100:.1f} %"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" + ("" if count == 1 else "s")
 
 
 # ---- for programs ----------------------------------------------------------------------------------

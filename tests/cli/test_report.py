@@ -15,9 +15,10 @@ import pytest
 from tests.cli.program import Program, Terminal
 from tests.cli.test_replay import one, told
 from tests.daemon.harness import Lab, lab
+from tests.store.builders import LINE as STORED
 from tests.store.builders import START, agent, at, tick
 from watchdog.core.avoided import Avoidance, Basis
-from watchdog.core.ledger import Correction, LedgerLine, Postings
+from watchdog.core.ledger import Correction, Postings
 from watchdog.core.policy import built_in_policies, ordered
 from watchdog.core.profiles import Choices, Tariffs, profile_of, resolve_tariff
 from watchdog.core.spend import Spend
@@ -157,7 +158,7 @@ async def test_history_that_was_rolled_up_reports_as_it_did_before():
 def test_what_is_rolled_up_while_it_is_read_counts_once(tmp_path):
     url = f"sqlite+aiosqlite:///{tmp_path / 'watchdog.db'}"
     history = [replace(one(f"e{n}", n, n + 60), policy="default") for n in range(5)]
-    postings = Postings(lines={episode.id: (LINE,) for episode in history})
+    postings = Postings(at(0), lines={episode.id: (LINE,) for episode in history})
 
     async def roll_up() -> int:
         async with await open_database(url) as beside:
@@ -217,17 +218,8 @@ async def test_many_pages_of_history_are_added_up_like_one(monkeypatch):
 
 # ---- the command -----------------------------------------------------------------------------------
 
-LINE = LedgerLine(
-    agent_name="support",
-    meter=SESSION,
-    profile="cloud-hosted",
-    plan="ship",
-    unit="min",
-    price=Decimal("0.01"),
-    seconds=Decimal(600),
-    spend=Spend(Decimal("0.08"), Decimal("0.10")),
-    book_version="then",
-    book_hash="h",
+LINE = replace(
+    STORED, seconds=Decimal(600), spend=Spend(Decimal("0.08"), Decimal("0.10")), book_version="then"
 )
 HISTORY = (
     replace(one("long", 0, 600), policy="default"),
@@ -237,6 +229,7 @@ HISTORY = (
     replace(one("tel", 300, 330, room_name="=+4930123456"), policy="never-attended"),
 )
 WRITTEN = Postings(
+    at(7000),
     lines={
         "long": (LINE, replace(LINE, meter="lk.ingress", price=None, spend=Spend())),
         "back": (replace(LINE, spend=Spend(Decimal("0.01"), Decimal("0.01"))),),
@@ -328,7 +321,7 @@ def test_where_the_records_kept_begin_after_the_window_it_says_what_was_missed_a
     late = replace(
         tick(401, project="default"), at=at(7030), watched_seconds=6330, blind_seconds=700
     )
-    write(kept, late, [], Postings())
+    write(kept, late, [], Postings(at(0)))
     since = START.isoformat()  # the first record that is kept is of 7000 s later
     assert (
         "0.0 % (0s) since 2026-03-01 13:56 UTC, when the records kept begin; before that at most 11m 40s"
@@ -406,7 +399,7 @@ def test_what_is_stored_of_a_project_that_is_gone_still_counts(kept):
     (kept.directory / "watchdog.toml").write_text("")
     elsewhere = replace(one("x", 0, 60), project="old", policy="default")
     left = replace(one("y", 0), project="old")
-    write(kept, tick(9, project="old"), [elsewhere, left], Postings(lines={"x": (LINE,)}))
+    write(kept, tick(9, project="old"), [elsewhere, left], Postings(at(0), lines={"x": (LINE,)}))
     found = kept("report", "--json", "--by", "project").json
     assert {g["project"]: g["episodes"] for g in found["groups"]} == {"default": 5, "old": 2}
     assert found["estimates"]["not_reckoned"] == 1
@@ -448,7 +441,7 @@ def test_without_a_database_it_says_the_cure(told):
 
 
 def test_an_empty_database_has_an_empty_report(told):
-    write(told, tick(1, project="default"), [], Postings())
+    write(told, tick(1, project="default"), [], Postings(at(0)))
     result = told("report")
     assert (result.code, result.err) == (0, "")
     assert "0 episodes began" in result.out
@@ -462,7 +455,12 @@ def test_names_play_no_tricks_in_80_columns(kept):
         agents=(replace(agent(1, since=900, seen=960), agent_name="a\x1b]0;x\x07"),),
     )
     lines = {nasty.id: (replace(LINE, agent_name="a\x1b]0;x\x07"),)}
-    write(kept, replace(tick(401, project="default"), at=at(7015)), [nasty], Postings(lines=lines))
+    write(
+        kept,
+        replace(tick(401, project="default"), at=at(7015)),
+        [nasty],
+        Postings(at(0), lines=lines),
+    )
     with closing(Terminal(kept, "report", columns=80)) as terminal:
         assert terminal.read_to_end() == 0
         text = terminal.text

@@ -61,7 +61,7 @@ async def with_history(settings, *projects: str) -> None:
             ]
             young = ended(f"{project}_young", NOW - DAY, 60, project=project)
             still = episode(f"{project}_open", since=NOW - 100 * DAY, project=project)
-            postings = Postings(lines={one.id: (line("1"),) for one in (*old, young)})
+            postings = Postings(at(0), lines={one.id: (line("1"),) for one in (*old, young)})
             record = replace(tick(1, project=project), at=at(NOW - 60))
             await EpisodeStore(database).commit(record, [*old, young, still], {}, postings)
 

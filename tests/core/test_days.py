@@ -1,5 +1,6 @@
 """An episode's bill by day: nothing is lost in dividing."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -7,21 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.expose.builders import at, episode
+from tests.store.builders import LINE as STORED
 from watchdog.core.days import day_counts, day_lines
-from watchdog.core.ledger import LedgerLine
 from watchdog.core.spend import Spend
 
-LINE = LedgerLine(
-    agent_name="support",
-    meter="m",
-    profile="p",
-    plan="ship",
-    unit="min",
-    price=Decimal("0.01"),
+LINE = replace(
+    STORED,
     seconds=Decimal(1000),
     spend=Spend(Decimal("1.23"), Decimal("4.56"), Decimal("0.1")),
-    book_version="1",
-    book_hash="h",
 )
 
 
@@ -55,12 +49,7 @@ def test_an_open_episode_counts_until_the_moment_asked_about():
 def test_the_days_add_up_to_the_whole(start: datetime, lasted: timedelta, amount: Decimal):
     began = (start - at(0)).total_seconds()
     one = episode(began=began, gone=began + lasted.total_seconds())
-    line = LedgerLine(
-        **{
-            **{name: getattr(LINE, name) for name in LINE.__slots__},
-            "spend": Spend(amount, amount, amount),
-        }
-    )
+    line = replace(LINE, spend=Spend(amount, amount, amount))
     parts = list(day_lines(one, (line,), at(0)))
     for field in ("low", "high", "unverified"):
         assert sum(getattr(part.line.spend, field) for part in parts) == amount

@@ -12,7 +12,7 @@ from tests.daemon.test_by_hand import ask
 from watchdog.core.classify import DetectionRules
 from watchdog.core.deletion import Mode
 from watchdog.core.model import TickResult
-from watchdog.core.spending import Period
+from watchdog.core.periods import Period
 from watchdog.simulator.webhooks import Delivery
 
 

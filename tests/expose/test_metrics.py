@@ -18,8 +18,8 @@ from watchdog.core.errors import CODES
 from watchdog.core.gates import GATES
 from watchdog.core.hooks import Taken
 from watchdog.core.model import CloseReason, CountMeaning, TickResult, VerdictState
+from watchdog.core.periods import BudgetView, Period
 from watchdog.core.report import Change, ChangeKind
-from watchdog.core.spending import BudgetView, Period
 from watchdog.core.suspects import SuspectReason
 from watchdog.expose.catalogue import PREFIX, SPECS
 from watchdog.expose.labels import RoomNames

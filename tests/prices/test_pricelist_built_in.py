@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.prices.sums import billed
 from watchdog.core.pricebook import Meter
-from watchdog.core.pricing import billed
 from watchdog.prices.book import load_book
 from watchdog.prices.schema import Entry
 

@@ -6,17 +6,15 @@ from decimal import Decimal
 
 import pytest
 
+from tests.prices.sums import billed, slice_cost, span_cost
 from watchdog.core.model import AgentSpan, Bounds, CloseReason, Episode, Role
 from watchdog.core.pricebook import Meter, PriceBook
 from watchdog.core.pricing import (
-    billed,
     billed_seconds,
     burn_per_hour,
     episode_charges,
     episode_spend,
     seconds,
-    slice_cost,
-    span_cost,
 )
 from watchdog.core.profiles import (
     AGENT_SESSION,
@@ -286,9 +284,11 @@ def test_a_meter_without_a_valid_entry_is_unpriced_not_free():
     assert early.last_verified is None
 
 
-def test_an_unpriced_meter_cannot_be_billed():
-    with pytest.raises(ValueError, match="m is unpriced under plan ship"):
-        billed(meter(price=None), Decimal(60))
+def test_an_unpriced_meter_costs_nothing_and_is_kept_apart():
+    made = resolve_tariff(BOOK, profile_of("cloud-hosted"), "build", TODAY)
+    rates = made.parts[Part.AGENT]
+    assert (rates.certain, rates.possible, rates.hourly) == ((), (), Spend())
+    assert [r.meter.meter for r in rates.unpriced] == [AGENT_SESSION, WEBRTC_PARTICIPANT]
 
 
 def test_a_tariff_says_which_book_it_is_from():

@@ -8,9 +8,10 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.prices.sums import slice_cost, span_cost
 from watchdog.core.model import AgentSpan, Bounds, Role
 from watchdog.core.pricebook import Meter
-from watchdog.core.pricing import billed_seconds, slice_cost, span_cost
+from watchdog.core.pricing import billed_seconds
 from watchdog.core.profiles import Part, Rated, Rates, Tariff
 from watchdog.core.spend import Spend
 

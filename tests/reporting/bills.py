@@ -7,22 +7,17 @@ from decimal import Decimal
 from typing import Any
 
 from tests.expose.builders import at, episode
+from tests.store.builders import LINE as STORED
 from watchdog.core.days import DayCount, DayKey, DayLine
 from watchdog.core.ledger import LedgerLine
 from watchdog.core.spend import Spend
 from watchdog.reporting.entries import Case, Estimate
 
-LINE = LedgerLine(
-    agent_name="support",
-    meter="lk.agent_session",
-    profile="cloud-hosted",
-    plan="ship",
-    unit="min",
+LINE = replace(
+    STORED,
     price=Decimal("0.60"),
     seconds=Decimal(100),
     spend=Spend(Decimal("1.00"), Decimal("1.50"), Decimal("0.25")),
-    book_version="2026-09-30",
-    book_hash="h",
 )
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from tests.expose.builders import at
 from watchdog.core.model import TickResult
-from watchdog.core.records import TickRecord
-from watchdog.reporting.coverage import Marks, coverage_of
+from watchdog.core.records import Milestones, TickRecord
+from watchdog.reporting.coverage import coverage_of
 from watchdog.reporting.window import Window
 
 
@@ -17,7 +17,7 @@ FIRST, MIDDLE, LAST = record(1, 0), record(50, 1000, 100), record(99, 2000, 350)
 
 
 def seen(window: Window, *, before=None, oldest=FIRST, last=LAST, good=2000.0, now=2000.0):
-    return coverage_of("prod", Marks(before, oldest, last, at(good)), window, at(now))
+    return coverage_of("prod", Milestones(before, oldest, last, at(good)), window, at(now))
 
 
 def test_without_a_beginning_it_is_all_since_the_first_tick():

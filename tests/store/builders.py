@@ -4,10 +4,13 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
+from watchdog.core.ledger import LedgerLine
 from watchdog.core.model import AgentSpan, Bounds, CloseReason, Episode, Role, TickResult
 from watchdog.core.records import TickRecord
+from watchdog.core.spend import Spend
 
 START = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -53,6 +56,21 @@ def episode(
         watched_at_open=42.5,
         agents=(agent(1, since=since, seen=seen),) if agents is None else agents,
     )
+
+
+LINE = LedgerLine(
+    agent_name="support",
+    meter="lk.agent_session",
+    profile="cloud-hosted",
+    plan="ship",
+    unit="min",
+    price=Decimal("0.01"),
+    seconds=Decimal("60.5"),
+    spend=Spend(Decimal("0.01"), Decimal("0.02")),
+    book_version="2026-09-30",
+    book_hash="h",
+)
+"""One line of the ledger, to be changed by whoever needs another."""
 
 
 def seen_at(one: Episode, seconds: float) -> Episode:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.builders import START, agent, at, closed, episode, seen_at, sqlite_rows, tick
+from tests.store.builders import LINE, START, agent, at, closed, episode, seen_at, sqlite_rows, tick
 from watchdog.core.avoided import Avoidance, Basis
 from watchdog.core.days import DayCount, DayLine, day_counts, day_lines
 from watchdog.core.errors import StoreError
@@ -49,16 +49,12 @@ def line(
     book: str = "h",
 ) -> LedgerLine:
     amount = Decimal(low)
-    return LedgerLine(
+    return replace(
+        LINE,
         agent_name=name,
         meter=meter,
-        profile="p",
-        plan="ship",
-        unit="min",
         price=None if price is None else Decimal(price),
-        seconds=Decimal("100.5"),
         spend=Spend(amount, amount * 2, amount / 8),
-        book_version="2026-01-01",
         book_hash=book,
     )
 
@@ -76,7 +72,7 @@ async def keep(database: Database, episodes: Iterable[Episode], lines: Lines, nu
     for project, found in by_project.items():
         own = {one.id: lines[one.id] for one in found if one.id in lines}
         await EpisodeStore(database).commit(
-            tick(number, project=project), found, {}, Postings(lines=own)
+            tick(number, project=project), found, {}, Postings(at(0), lines=own)
         )
 
 
@@ -336,7 +332,7 @@ async def test_sums_go_on_growing(history: HistoryStore, database: Database) -> 
         await history.roll_up(LATER, 10)
     (one,) = (await history.daily()).lines
     assert one.line.spend == Spend(Decimal(6), Decimal(12), Decimal("0.75"))
-    assert one.line.seconds == Decimal("301.5")
+    assert one.line.seconds == 3 * LINE.seconds
 
 
 # ---- avoided --------------------------------------------------------------------------------------
@@ -365,7 +361,7 @@ async def test_what_was_avoided_in_all_stays_the_same(
     running = avoidance("E9", 10 * DAY, name="a", hours=9000)
     store = EpisodeStore(database)
     now = replace(tick(1), at=at(11 * DAY))
-    await store.commit(now, [], {}, Postings(avoided=(*done, running)))
+    await store.commit(now, [], {}, Postings(now.at, avoided=(*done, running)))
     before = await store.load("main")
     assert sum(before.avoided.values()) == Decimal("3.6")
 

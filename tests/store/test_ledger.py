@@ -5,29 +5,17 @@ from decimal import Decimal
 
 import sqlalchemy as sa
 
-from tests.store.builders import at, episode, tick
+from tests.store.builders import LINE, at, episode, tick
 from watchdog.core.avoided import Avoidance, Basis
-from watchdog.core.ledger import Correction, LedgerLine, Postings
+from watchdog.core.ledger import Correction, Postings
 from watchdog.core.spend import Spend
 from watchdog.store.database import Database
 from watchdog.store.episodes import EpisodeStore
 from watchdog.store.ledger import line_of
 from watchdog.store.tables import corrections, ledger
 
-
-def line(meter: str = "lk.webrtc_participant", price: str | None = "0.0005") -> LedgerLine:
-    return LedgerLine(
-        agent_name="support",
-        meter=meter,
-        profile="self-hosted-on-cloud",
-        plan="ship",
-        unit="min",
-        price=None if price is None else Decimal(price),
-        seconds=Decimal("61.5"),
-        spend=Spend(Decimal("0.000000001"), Decimal("2.5")),
-        book_version="2026-09-30",
-        book_hash="abc",
-    )
+INGRESS = replace(LINE, meter="lk.ingress", price=None, spend=Spend())
+THIRD = replace(LINE, meter="third", spend=Spend(Decimal("0.000000001"), Decimal("2.5")))
 
 
 def fell(amount: str) -> Correction:
@@ -57,15 +45,15 @@ async def all_of(database: Database, table: sa.Table) -> list:
 
 async def test_lines_replace_those_of_their_episode(database: Database, store: EpisodeStore):
     one = episode("E1")
-    await store.commit(tick(1), [one], {}, Postings({"E1": (line(), line("other", None))}))
+    await store.commit(tick(1), [one], {}, Postings(at(60), {"E1": (LINE, INGRESS)}))
     assert {line_of(row) for row in await all_of(database, ledger)} == {
-        line(),
-        line("other", None),
+        LINE,
+        INGRESS,
     }
-    rows = await store.commit(tick(2), [], {}, Postings({"E1": (line("third"),)}))
+    rows = await store.commit(tick(2), [], {}, Postings(at(60), {"E1": (THIRD,)}))
     assert rows == 4, "the record, two lines gone, one new"
     (left,) = await all_of(database, ledger)
-    assert line_of(left) == line("third")
+    assert line_of(left) == THIRD
 
 
 async def test_what_falls_twice_in_one_tick_is_one_correction(
@@ -73,7 +61,7 @@ async def test_what_falls_twice_in_one_tick_is_one_correction(
 ):
     for number, amounts in ((1, ["0.5", "0.25"]), (1, ["1"]), (2, ["2"])):
         fallen = tuple(map(fell, amounts))
-        await store.commit(tick(number), [], {}, Postings(corrections=fallen))
+        await store.commit(tick(number), [], {}, Postings(at(60), corrections=fallen))
     found = await all_of(database, corrections)
     assert [(row["number"], row["high"]) for row in found] == [
         (1, Decimal("1.75")),
@@ -84,14 +72,18 @@ async def test_what_falls_twice_in_one_tick_is_one_correction(
 async def test_what_is_avoided_comes_back_until_it_is_over_and_counts_once(store: EpisodeStore):
     running = avoidance()
     for number in (1, 2):
-        await store.commit(replace(tick(number), at=at(60)), [], {}, Postings(avoided=(running,)))
+        await store.commit(
+            replace(tick(number), at=at(60)), [], {}, Postings(at(60), avoided=(running,))
+        )
     memory = await store.load("main")
     assert (memory.avoiding, memory.avoided, memory.accounted) == (
         (running,),
         {},
         frozenset({"E1"}),
     )
-    await store.commit(replace(tick(3), at=at(7200)), [], {}, Postings(avoided=(running,)))
+    await store.commit(
+        replace(tick(3), at=at(7200)), [], {}, Postings(at(7200), avoided=(running,))
+    )
     memory = await store.load("main")
     assert (memory.avoiding, memory.accounted) == ((), frozenset({"E1"}))
     ((key, amount),) = memory.avoided.items()

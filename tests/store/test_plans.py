@@ -45,7 +45,7 @@ async def live_a_while(database: Database) -> None:
     """A start, ticks of every kind, and a roll-up."""
     store, history = EpisodeStore(database), HistoryStore(database)
     one, two = ended("E1", 0, 60), episode("E2")
-    postings = Postings(lines={"E1": (line(),)}, avoided=(avoidance("E1", 0),))
+    postings = Postings(at(0), lines={"E1": (line(),)}, avoided=(avoidance("E1", 0),))
     await store.load("main")
     await AuditStore(database).load("main", at(0))
     await store.commit(tick(1), [one, two], {"support": Spend()}, postings)

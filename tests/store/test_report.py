@@ -5,27 +5,15 @@ from decimal import Decimal
 
 import pytest
 
-from tests.store.builders import at, closed, episode, tick
+from tests.store.builders import LINE, at, closed, episode, tick
 from watchdog.core.avoided import Avoidance, Basis
-from watchdog.core.ledger import Correction, LedgerLine, Postings
+from watchdog.core.ledger import Correction, Postings
 from watchdog.core.model import TickResult
 from watchdog.core.spend import Spend
 from watchdog.store.database import Database
 from watchdog.store.episodes import EpisodeStore
 from watchdog.store.report import ReportStore
 
-LINE = LedgerLine(
-    agent_name="support",
-    meter="lk.agent_session",
-    profile="cloud-hosted",
-    plan="ship",
-    unit="min",
-    price=Decimal("0.01"),
-    seconds=Decimal("60.5"),
-    spend=Spend(Decimal("0.01"), Decimal("0.02"), Decimal(0)),
-    book_version="1",
-    book_hash="h",
-)
 INGRESS = replace(LINE, meter="lk.ingress", price=None, spend=Spend())
 
 
@@ -44,7 +32,7 @@ def avoidance(key: str, began: float = 0, over: float = 3600) -> Avoidance:
 async def test_lines_are_found_by_episode_however_many_are_asked_for(store, report):
     many = [closed(episode(f"E{n:04}"), 60) for n in range(1200)]
     lines = {one.id: (LINE, INGRESS) for one in many[:-1]}
-    await store.commit(tick(1), many, {}, Postings(lines=lines))
+    await store.commit(tick(1), many, {}, Postings(at(0), lines=lines))
     found = await report.lines([one.id for one in many])
     assert len(found) == 1199
     assert set(found["E0600"]) == {LINE, INGRESS}
@@ -55,9 +43,9 @@ async def test_avoided_spend_comes_in_order_with_what_is_booked(store, report, m
     monkeypatch.setattr("watchdog.store.report._AVOIDED_AT_ONCE", 2)
     over = [avoidance(f"E{n}", began=n // 2, over=10) for n in range(5)]
     running = avoidance("E9", began=100)
-    await store.commit(tick(10), [], {}, Postings(avoided=(*over, running)))
+    await store.commit(tick(10), [], {}, Postings(at(150), avoided=(*over, running)))
     other = avoidance("E7", began=50)
-    await store.commit(tick(11, project="second"), [], {}, Postings(avoided=(other,)))
+    await store.commit(tick(11, project="second"), [], {}, Postings(at(0), avoided=(other,)))
     found = [one async for one in report.avoided()]
     assert [one.episode for _, one, _ in found] == ["E0", "E1", "E2", "E3", "E4", "E7", "E9"]
     assert found[0] == ("main", over[0], over[0].booked(at(150)).quantize(Decimal("1e-9")))
@@ -72,9 +60,11 @@ async def test_corrections_are_added_up_in_a_stretch_of_time(store: EpisodeStore
     def fell(seconds: float, usd: str) -> Correction:
         return Correction(at(seconds), "E1", "support", Spend(Decimal(usd), Decimal(usd)))
 
-    await store.commit(tick(1), [], {}, Postings(corrections=(fell(15, "0.5"),)))
-    await store.commit(tick(2), [], {}, Postings(corrections=(fell(30, "0.25"),)))
-    await store.commit(tick(1, project="second"), [], {}, Postings(corrections=(fell(15, "4"),)))
+    await store.commit(tick(1), [], {}, Postings(at(0), corrections=(fell(15, "0.5"),)))
+    await store.commit(tick(2), [], {}, Postings(at(0), corrections=(fell(30, "0.25"),)))
+    await store.commit(
+        tick(1, project="second"), [], {}, Postings(at(0), corrections=(fell(15, "4"),))
+    )
     assert await report.corrected() == {
         "main": (2, Spend(Decimal("0.75"), Decimal("0.75"))),
         "second": (1, Spend(Decimal(4), Decimal(4))),

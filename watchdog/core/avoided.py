@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from watchdog.core.model import AgentSpan, Episode
-from watchdog.core.pricing import seconds
+from watchdog.core.pricing import joined, seconds
 from watchdog.core.profiles import Rated, Tariffs
 
 HORIZON = timedelta(hours=1)
@@ -113,19 +113,19 @@ def avoidances(
                 agent_name=name,
                 basis=basis,
                 began=began,
-                until=_ended(own, until),
+                until=_ended(own, until, episode.skew),
                 rate=sum((r.hourly for _, r in own), Decimal(0)),
                 provider_from=began + WIND_DOWN,
-                provider_until=_ended(others, until),
+                provider_until=_ended(others, until, episode.skew),
                 provider_rate=sum((r.hourly for _, r in others), Decimal(0)),
             )
 
 
-def _ended(running: list[tuple[AgentSpan, Rated]], until: datetime) -> datetime:
+def _ended(running: list[tuple[AgentSpan, Rated]], until: datetime, skew: float | None) -> datetime:
     """When the first of these sessions would have ended by itself, if before `until`."""
     for span, rated in running:
         longest = rated.meter.max_session_s
         if longest is not None:
-            since = span.joined_at or span.bounds.first_orphaned_at
+            since = joined(span, skew) or span.bounds.first_orphaned_at
             until = min(until, since + timedelta(seconds=longest))
     return until

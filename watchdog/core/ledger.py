@@ -88,12 +88,11 @@ def fallen(before: Spend, now: Spend) -> Spend:
 class Postings:
     """What one tick writes into the ledger, beside the episodes it is about.
 
-    `lines` replace those of their episode, `avoided` what stood for the same episode and agent.
+    `lines` replace those of their episode, `avoided` what stood for the same episode and agent: of these
+    those are booked whole that are over at `upto`, until when all this was reckoned.
     """
 
+    upto: datetime
     lines: Mapping[str, tuple[LedgerLine, ...]] = field(default_factory=dict)
     corrections: tuple[Correction, ...] = ()
     avoided: tuple[Avoidance, ...] = ()
-
-
-NO_POSTINGS = Postings()

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from watchdog.core.model import AgentSpan, Episode
 from watchdog.core.pricebook import UNIT_SECONDS, Meter
@@ -34,13 +33,6 @@ def billed_seconds(meter: Meter, duration: Decimal) -> Decimal:
     return (steps + bool(rest)) * step
 
 
-def billed(meter: Meter, duration: Decimal) -> Decimal:
-    """What a whole session of `duration` seconds costs. An unpriced meter has no answer: ValueError."""
-    if meter.price is None:
-        raise ValueError(f"{meter.meter} is unpriced under plan {meter.plan}")
-    return _cost(meter, billed_seconds(meter, duration))
-
-
 def slice_seconds(
     meter: Meter, began: datetime, start: datetime, end: datetime, *, capped: bool = False
 ) -> Decimal:
@@ -59,16 +51,7 @@ def slice_seconds(
     return billed_seconds(meter, after) - billed_seconds(meter, before)
 
 
-def slice_cost(
-    meter: Meter, began: datetime, start: datetime, end: datetime, *, capped: bool = False
-) -> Decimal:
-    """What `slice_seconds` cost. An unpriced meter has no answer: ValueError."""
-    if meter.price is None:
-        raise ValueError(f"{meter.meter} is unpriced under plan {meter.plan}")
-    return _cost(meter, slice_seconds(meter, began, start, end, capped=capped))
-
-
-def _cost(meter: Meter, amount: Decimal) -> Decimal:
+def cost(meter: Meter, amount: Decimal) -> Decimal:
     """What so many seconds cost; nothing where the meter is unpriced."""
     return amount * meter.price / UNIT_SECONDS[meter.unit] if meter.price else Decimal(0)
 
@@ -105,13 +88,13 @@ def span_charges(
     """
     bounds = span.bounds
     first = bounds.first_orphaned_at
-    joined = _joined(span, skew)
-    start = bounds.last_attended_at or joined or first
+    came = joined(span, skew)
+    start = bounds.last_attended_at or came or first
     start = min(max(start, not_before or start), first)
     end = min(bounds.first_gone_at or upto, upto)
     proven = end if verified_until is None else min(end, verified_until)
     last = min(bounds.last_seen_orphaned_at, proven)
-    began = joined or start
+    began = came or start
     for rated, certain in (
         *((r, True) for r in rates.certain),
         *((r, False) for r in (*rates.possible, *rates.unpriced)),
@@ -124,7 +107,7 @@ def span_charges(
             # When it joined is not known: the minimum is taken as long used up, so that low stays low.
             low = slice_seconds(
                 meter,
-                joined or first - timedelta(seconds=meter.minimum_s),
+                came or first - timedelta(seconds=meter.minimum_s),
                 first,
                 last,
                 capped=True,
@@ -132,17 +115,11 @@ def span_charges(
         yield Charge(
             rated,
             (high + unverified) * quantity,
-            Spend(*(_cost(meter, s * quantity) for s in (low, high, unverified))),
+            Spend(*(cost(meter, s * quantity) for s in (low, high, unverified))),
         )
 
 
-def span_cost(span: AgentSpan, tariff: Tariff, *, upto: datetime, **known: Any) -> Spend:
-    """What one orphaned connection cost until `upto`: the sum of `span_charges`."""
-    charges = span_charges(span, tariff.rates(span), upto=upto, **known)
-    return sum((charge.spend for charge in charges), Spend())
-
-
-def _joined(span: AgentSpan, skew: float | None) -> datetime | None:
+def joined(span: AgentSpan, skew: float | None) -> datetime | None:
     """When the agent joined, by our clock; never after we first saw it there."""
     if span.joined_at is None:
         return None
@@ -193,9 +170,8 @@ def burn_per_hour(episode: Episode, tariffs: Tariffs) -> dict[str, Spend]:
         if span.bounds.first_gone_at is not None:
             continue
         rates = tariffs.of(episode.room_name, span.agent_name).rates(span)
-        low = sum((r.hourly for r in rates.certain), Decimal(0))
-        high = low + sum((r.hourly for r in rates.possible), Decimal(0))
-        stranded = episode.stranded_since is not None
-        rate = Spend(unverified=high) if stranded else Spend(low, high)
+        rate = rates.hourly
+        if episode.stranded_since is not None:
+            rate = Spend(unverified=rate.high)
         burn[span.agent_name] = burn.get(span.agent_name, Spend()) + rate
     return burn

@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 
 from watchdog.core.model import AgentSpan, Role
 from watchdog.core.pricebook import Meter, PriceBook
+from watchdog.core.spend import Spend
 
 AGENT_SESSION = "lk.agent_session"
 WEBRTC_PARTICIPANT = "lk.webrtc_participant"
@@ -167,6 +168,12 @@ class Rates:
     certain: tuple[Rated, ...] = ()
     possible: tuple[Rated, ...] = ()
     unpriced: tuple[Rated, ...] = ()
+
+    @property
+    def hourly(self) -> Spend:
+        """What an hour costs, as both estimates."""
+        low = sum((rated.hourly for rated in self.certain), Decimal(0))
+        return Spend(low, low + sum((rated.hourly for rated in self.possible), Decimal(0)))
 
 
 _NOTHING = Rates()

@@ -8,8 +8,8 @@ from decimal import Decimal
 from watchdog.core.avoided import Avoidance
 from watchdog.core.gatenotes import GateNotes
 from watchdog.core.model import Episode, TickResult
+from watchdog.core.periods import Tally
 from watchdog.core.spend import Spend
-from watchdog.core.spending import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +80,16 @@ class ProjectMemory:
     """What those avoided that are over, in USD by agent name and basis."""
     accounted: frozenset[str] = frozenset()
     """The episodes lately deleted of which it is written what that avoids."""
+
+
+@dataclass(frozen=True, slots=True)
+class Milestones:
+    """The records of a project around a stretch of time: `before` up to its beginning, `last` to its end.
+
+    `oldest` is the oldest that is kept, `last_good_at` the newest good tick as of `last`.
+    """
+
+    before: TickRecord | None
+    oldest: TickRecord
+    last: TickRecord | None
+    last_good_at: datetime | None

@@ -9,10 +9,10 @@ from enum import StrEnum
 from watchdog.core.deletion import AuditEntry, Mode
 from watchdog.core.gates import PROTECTIONS, Word, holding
 from watchdog.core.model import CountMeaning, Episode, TickResult, VerdictState
+from watchdog.core.periods import BudgetView, Period
 from watchdog.core.policy import Action, Ruling
 from watchdog.core.records import Suspect
 from watchdog.core.spend import Spend
-from watchdog.core.spending import BudgetView, Period
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,9 +46,10 @@ class AvoidedSpend:
 
     def seen(self, names: Iterable[str]) -> None:
         """Rooms of these names exist: from when that was last looked at, nothing more is avoided."""
-        if not self.running:
+        running = {one.room_name for one in self.running.values() if one.stopped_at is None}
+        if not running:
             return
-        back = set(names)
+        back = running.intersection(names)
         for key, one in self.running.items():
             if one.room_name in back and one.stopped_at is None:
                 stopped = one.stopped(max(one.began, self._upto or one.began))

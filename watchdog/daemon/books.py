@@ -8,10 +8,10 @@ from decimal import Decimal
 from watchdog.core.deletion import BY_POLICY, AuditEntry
 from watchdog.core.ledger import Postings, lines_of
 from watchdog.core.model import Episode
+from watchdog.core.periods import BudgetView, Period, Tally
 from watchdog.core.profiles import Tariffs
 from watchdog.core.records import ProjectMemory
 from watchdog.core.spend import Spend
-from watchdog.core.spending import BudgetView, Period, Tally
 from watchdog.daemon.accounts import Accounts, Bill
 from watchdog.daemon.avoided import AvoidedSpend, Sums
 
@@ -89,6 +89,7 @@ class Books:
         """What the ledger says anew: of the episodes that are written anew, and of what deletions avoid."""
         upto = statement.bill.upto
         return Postings(
+            upto,
             lines={e.id: lines_of(e, self._tariffs, upto=upto) for e in changed},
             corrections=self.accounts.corrections,
             avoided=self._avoided.uncommitted,

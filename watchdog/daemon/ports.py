@@ -6,7 +6,7 @@ from typing import Protocol
 
 from watchdog.core.budget import Purpose
 from watchdog.core.deletion import AuditEntry, AuditMemory, Control
-from watchdog.core.ledger import NO_POSTINGS, Postings
+from watchdog.core.ledger import Postings
 from watchdog.core.model import AgentDispatch, Episode, Look, RoomListing, RoomSnapshot
 from watchdog.core.records import ProjectMemory, TickRecord
 from watchdog.core.spend import Spend
@@ -67,7 +67,7 @@ class Store(Protocol):
         record: TickRecord,
         changed: Sequence[Episode],
         closed_spend: Mapping[str, Spend],
-        postings: Postings = NO_POSTINGS,
+        postings: Postings | None = None,
     ) -> int:
         """One tick in one transaction; returns the number of rows written.
 

@@ -15,13 +15,13 @@ from watchdog.core.errors import RoomServiceError, StoreError
 from watchdog.core.gates import Safeguards, holding, project_words
 from watchdog.core.hooks import RoomEvent, Taken
 from watchdog.core.model import Look, RoomListing, TickResult, VerdictState
+from watchdog.core.periods import Period
 from watchdog.core.policy import Action, Policy, Ruling, built_in_policies, ordered
 from watchdog.core.profiles import Tariffs
 from watchdog.core.records import TickRecord
 from watchdog.core.report import TickReport
 from watchdog.core.rooms import RoomBook
 from watchdog.core.spend import Spend
-from watchdog.core.spending import Period
 from watchdog.core.steady import SteadyClock
 from watchdog.core.suspects import SuspectList, SuspectRules, Suspects
 from watchdog.core.watch import ListTrust, Trust, Watch, watched_gap

@@ -54,6 +54,18 @@ def spend_text(spend: Spend, *, unpriced: bool = False) -> str:
     return f"{text} + {UNPRICED}" if unpriced else text
 
 
+def percent(share: float) -> str:
+    """A share from 0 to 1; never 0 % for something, nor 100 % for less than all."""
+    if 0 < share < 0.001:
+        return "less than 0.1 %"
+    return f"{min(share * 100, 99.9) if share < 1 else 100:.1f} %"
+
+
+def counted(count: int, what: str, several: str = "") -> str:
+    """`1 episode`, `2 episodes`; `several` where an s does not do."""
+    return f"{count} {what if count == 1 else several or what + 's'}"
+
+
 def duration(seconds: float) -> str:
     """The two largest units: `45s`, `3m 20s`, `2h 05m`, `1d 03h`."""
     whole = max(0, int(seconds))

@@ -3,22 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from watchdog.core.records import TickRecord
+from watchdog.core.records import Milestones
 from watchdog.reporting.window import Window
-
-
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """The records of one project that a window is measured by; None where there is none.
-
-    `before` is the newest one up to the window's beginning, `last` up to its end. `oldest` is the oldest
-    one that is kept. `last_good_at` is the newest good tick as of `last`.
-    """
-
-    before: TickRecord | None
-    oldest: TickRecord
-    last: TickRecord | None
-    last_good_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +33,7 @@ class Coverage:
 
 
 def coverage_of(
-    project: str, marks: Marks | None, window: Window, now: datetime
+    project: str, marks: Milestones | None, window: Window, now: datetime
 ) -> Coverage | None:
     """How well a project was watched in the window, as of `now`; None where no tick is known of it."""
     if marks is None or marks.last is None:

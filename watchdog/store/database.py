@@ -1,12 +1,13 @@
 """The database as the rest of the store uses it: opened, migrated, and read or written in transactions."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar
 
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from watchdog.core.errors import StoreError
@@ -14,6 +15,7 @@ from watchdog.store.engine import WRITES, Place, check_place, find, make_engine
 from watchdog.store.failures import explained
 from watchdog.store.lock import NoLock, RunLock
 from watchdog.store.migrate import HEAD, MigrationResult, migrate, read_revision, refuse_newer
+from watchdog.store.statements import keyed
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -231,3 +233,19 @@ async def _peek(place: Place) -> str | None:
                 return await read_revision(connection)
         finally:
             await engine.dispose()
+
+
+async def update_or_insert(
+    connection: AsyncConnection,
+    update: sa.Update,
+    insert: sa.Insert,
+    row: Mapping[str, Any],
+    *,
+    keys: tuple[str, ...],
+) -> int:
+    """Write one row that `keys` find, whether it is there or not; returns the rows written.
+
+    Both databases have an upsert of their own, but not the same one.
+    """
+    updated = (await connection.execute(update, keyed(row, keys))).rowcount
+    return updated or (await connection.execute(insert, row)).rowcount

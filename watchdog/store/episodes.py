@@ -15,12 +15,12 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchdog.core.errors import StoreError
-from watchdog.core.ledger import NO_POSTINGS, Postings
+from watchdog.core.ledger import Postings
 from watchdog.core.model import AgentSpan, Episode, TickResult
 from watchdog.core.records import ProjectMemory, TickRecord
 from watchdog.core.spend import Spend
 from watchdog.store import statements as sql
-from watchdog.store.database import Database, uninterrupted
+from watchdog.store.database import Database, uninterrupted, update_or_insert
 from watchdog.store.ledger import read_avoided, write_postings
 from watchdog.store.rows import (
     advanced,
@@ -145,7 +145,7 @@ class EpisodeStore:
         record: TickRecord,
         changed: Sequence[Episode],
         closed_spend: Mapping[str, Spend],
-        postings: Postings = NO_POSTINGS,
+        postings: Postings | None = None,
     ) -> int:
         """One tick in one transaction; returns the number of rows written, deleted ones included."""
         async with self._commits:
@@ -166,7 +166,8 @@ class EpisodeStore:
                     known.last_good_at = record.at
                 rows += await _write_record(connection, record, known.last_good_at)
                 rows += await write_ids(connection, record)
-                rows += await write_postings(connection, record, postings)
+                if postings is not None:
+                    rows += await write_postings(connection, record, postings)
             _remember(known, record, episodes.values())
             self._projects[record.project] = known
         return rows
@@ -348,7 +349,7 @@ async def _set_spend(connection: AsyncConnection, project: str, spend: Mapping[s
             "high": amount.high,
             "unverified": amount.unverified,
         }
-        rows += await _update_or_insert(
+        rows += await update_or_insert(
             connection, sql.UPDATE_SPEND, sql.INSERT_SPEND, row, keys=("project", "agent_name")
         )
     return rows
@@ -358,23 +359,9 @@ async def _write_record(
     connection: AsyncConnection, record: TickRecord, last_good_at: datetime | None
 ) -> int:
     row = record_row(record, last_good_at)
-    return await _update_or_insert(
+    return await update_or_insert(
         connection, sql.UPDATE_RECORD, sql.INSERT_RECORD, row, keys=("project", "slot")
     )
-
-
-async def _update_or_insert(
-    connection: AsyncConnection,
-    update: sa.Update,
-    insert: sa.Insert,
-    row: dict[str, Any],
-    keys: tuple[str, ...],
-) -> int:
-    """Both databases have an upsert of their own, but not the same one."""
-    updated = await connection.execute(update, sql.keyed(row, keys))
-    if updated.rowcount:
-        return updated.rowcount
-    return (await connection.execute(insert, row)).rowcount
 
 
 async def _each(

@@ -1,7 +1,7 @@
 """The ledger in the database: lines by episode and meter, corrections, and what deletions avoid."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,18 +13,13 @@ from watchdog.core.avoided import Avoidance, Basis
 from watchdog.core.ledger import Correction, LedgerLine, Postings
 from watchdog.core.records import TickRecord
 from watchdog.core.spend import Spend
-from watchdog.store.tables import avoided, corrections, daily_avoided, ledger
+from watchdog.store import statements as sql
+from watchdog.store.database import update_or_insert
+from watchdog.store.tables import avoided, daily_avoided
 
 ACCOUNTED_FOR = timedelta(days=1)
 """A deletion older than this is not told anew by the audit, and need not be known to be accounted for."""
 
-_FORGET_LINES = sa.delete(ledger).where(
-    ledger.c.episode_id.in_(sa.bindparam("ids", expanding=True))
-)
-_FORGET_AVOIDED = sa.delete(avoided).where(
-    avoided.c.episode_id == sa.bindparam("key_episode"),
-    avoided.c.agent_name == sa.bindparam("key_agent"),
-)
 _RUNNING = sa.select(avoided).where(
     avoided.c.project == sa.bindparam("project"), avoided.c.booked.is_(None)
 )
@@ -52,24 +47,6 @@ _ACCOUNTED = sa.select(avoided.c.episode_id).where(
 )
 _CHUNK = 500
 
-_CORRECTION_KEYS = ("project", "number", "episode_id", "agent_name")
-_ADD_CORRECTION = (
-    sa.update(corrections)
-    .where(
-        *(
-            corrections.c[name] == sa.bindparam(f"key_{name}", type_=corrections.c[name].type)
-            for name in _CORRECTION_KEYS
-        )
-    )
-    .values(
-        at=sa.bindparam("at", type_=corrections.c.at.type),
-        **{
-            name: corrections.c[name] + sa.bindparam(name, type_=corrections.c[name].type)
-            for name in ("low", "high", "unverified")
-        },
-    )
-)
-
 
 async def write_postings(
     connection: AsyncConnection, record: TickRecord, postings: Postings
@@ -78,21 +55,25 @@ async def write_postings(
     rows = 0
     ids = list(postings.lines)
     for start in range(0, len(ids), _CHUNK):
-        done = await connection.execute(_FORGET_LINES, {"ids": ids[start : start + _CHUNK]})
+        done = await connection.execute(sql.FORGET_LINES, {"ids": ids[start : start + _CHUNK]})
         rows += done.rowcount
     lines = [line_row(key, line) for key, found in postings.lines.items() for line in found]
-    rows += await _insert(connection, sa.insert(ledger), lines)
+    if lines:
+        await connection.execute(sql.INSERT_LINES, lines)
+    rows += len(lines)
     for one in postings.avoided:
-        gone = {"key_episode": one.episode, "key_agent": one.agent_name}
-        rows += (await connection.execute(_FORGET_AVOIDED, gone)).rowcount
-    rows += await _insert(
-        connection, sa.insert(avoided), [_avoided_row(record, one) for one in postings.avoided]
-    )
+        rows += await update_or_insert(
+            connection,
+            sql.UPDATE_AVOIDED,
+            sql.INSERT_AVOIDED,
+            _avoided_row(record.project, one, postings.upto),
+            keys=sql.AVOIDED_KEYS,
+        )
     for row in _correction_rows(record, postings.corrections):
         # A tick can commit twice: what fell again is added.
-        again = {f"key_{name}" if name in _CORRECTION_KEYS else name: row[name] for name in row}
-        added = (await connection.execute(_ADD_CORRECTION, again)).rowcount
-        rows += added or await _insert(connection, sa.insert(corrections), [row])
+        rows += await update_or_insert(
+            connection, sql.ADD_CORRECTION, sql.INSERT_CORRECTION, row, keys=sql.CORRECTION_KEYS
+        )
     return rows
 
 
@@ -115,14 +96,6 @@ async def read_avoided(
         done,
         frozenset(known),
     )
-
-
-async def _insert(
-    connection: AsyncConnection, insert: sa.Insert, rows: Sequence[Mapping[str, Any]]
-) -> int:
-    if rows:
-        await connection.execute(insert, rows)
-    return len(rows)
 
 
 def line_row(episode: str, line: LedgerLine) -> dict[str, Any]:
@@ -160,11 +133,11 @@ def line_of(row: RowMapping) -> LedgerLine:
     )
 
 
-def _avoided_row(record: TickRecord, one: Avoidance) -> dict[str, Any]:
+def _avoided_row(project: str, one: Avoidance, upto: datetime) -> dict[str, Any]:
     return {
         "episode_id": one.episode,
         "agent_name": one.agent_name,
-        "project": record.project,
+        "project": project,
         "room_name": one.room_name,
         "basis": one.basis,
         "began": one.began,
@@ -174,7 +147,7 @@ def _avoided_row(record: TickRecord, one: Avoidance) -> dict[str, Any]:
         "provider_until": one.provider_until,
         "provider_rate": one.provider_rate,
         "stopped_at": one.stopped_at,
-        "booked": one.booked(record.at) if one.is_over(record.at) else None,
+        "booked": one.booked(upto) if one.is_over(upto) else None,
     }
 
 

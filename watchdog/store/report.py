@@ -1,7 +1,6 @@
 """What a report reads of the database beside the episodes themselves."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -10,37 +9,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchdog.core.avoided import Avoidance
 from watchdog.core.ledger import LedgerLine
-from watchdog.core.records import TickRecord
+from watchdog.core.records import Milestones, TickRecord
 from watchdog.core.spend import Spend
+from watchdog.store.byday import AT_ONCE, lines_by_episode
 from watchdog.store.database import Database, uninterrupted
-from watchdog.store.ledger import avoidance_of, line_of
+from watchdog.store.ledger import avoidance_of
 from watchdog.store.rows import record_of
-from watchdog.store.tables import avoided, corrections, ledger, tick_journal
+from watchdog.store.tables import avoided, corrections, tick_journal
 
-_CHUNK = 500
 _AVOIDED_AT_ONCE = 2000
 
-_LINES = (
-    sa.select(ledger)
-    .where(ledger.c.episode_id.in_(sa.bindparam("ids", expanding=True)))
-    .order_by(ledger.c.episode_id, ledger.c.agent_name, ledger.c.profile, ledger.c.meter)
-)
 _RECORDS = sa.select(tick_journal).where(tick_journal.c.project == sa.bindparam("project")).limit(1)
 _NEWEST = _RECORDS.order_by(tick_journal.c.number.desc())
 _OLDEST = _RECORDS.order_by(tick_journal.c.number)
-
-
-@dataclass(frozen=True, slots=True)
-class Milestones:
-    """The records of a project around a stretch of time: `before` up to its beginning, `last` to its end.
-
-    `oldest` is the oldest that is kept, `last_good_at` the newest good tick as of `last`.
-    """
-
-    before: TickRecord | None
-    oldest: TickRecord
-    last: TickRecord | None
-    last_good_at: datetime | None
 
 
 class ReportStore:
@@ -55,10 +36,8 @@ class ReportStore:
         """What is written of the bills of these episodes; one without lines is not in it."""
         found: dict[str, list[LedgerLine]] = {}
         async with self._database.reading() as connection:
-            for start in range(0, len(ids), _CHUNK):
-                rows = await connection.execute(_LINES, {"ids": ids[start : start + _CHUNK]})
-                for row in rows.mappings().all():
-                    found.setdefault(row["episode_id"], []).append(line_of(row))
+            for start in range(0, len(ids), AT_ONCE):
+                found |= await lines_by_episode(connection, ids[start : start + AT_ONCE])
         return {key: tuple(lines) for key, lines in found.items()}
 
     async def avoided(

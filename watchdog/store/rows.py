@@ -11,9 +11,9 @@ from sqlalchemy import RowMapping
 
 from watchdog.core.gatenotes import GateNotes
 from watchdog.core.model import AgentSpan, Bounds, CloseReason, Episode, Role, TickResult
+from watchdog.core.periods import Period, Since, Tally
 from watchdog.core.records import Suspect, TickRecord
 from watchdog.core.spend import Spend
-from watchdog.core.spending import Period, Since, Tally
 from watchdog.store.tables import RING, storable
 
 

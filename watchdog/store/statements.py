@@ -11,6 +11,7 @@ from watchdog.store.tables import (
     audit,
     avoided,
     closed_spend,
+    corrections,
     daily_avoided,
     daily_counts,
     daily_spend,
@@ -29,6 +30,7 @@ _KEY = "key_"
 
 AGENT_KEYS = ("episode_id", "participant_sid")
 AVOIDED_KEYS = ("episode_id", "agent_name")
+CORRECTION_KEYS = ("project", "number", "episode_id", "agent_name")
 
 
 def keyed(row: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
@@ -199,6 +201,24 @@ LAST_TICKS = sa.select(tick_journal).join(
     sa.and_(tick_journal.c.project == _newest.c.project, tick_journal.c.number == _newest.c.number),
 )
 
+INSERT_LINES = sa.insert(ledger)
+FORGET_LINES = sa.delete(ledger).where(ledger.c.episode_id.in_(sa.bindparam("ids", expanding=True)))
+INSERT_AVOIDED = sa.insert(avoided)
+UPDATE_AVOIDED = _update(avoided, AVOIDED_KEYS)
+INSERT_CORRECTION = sa.insert(corrections)
+ADD_CORRECTION = (
+    sa.update(corrections)
+    .where(_found_by(corrections, CORRECTION_KEYS))
+    .values(
+        {
+            "at": sa.bindparam("at", type_=corrections.c.at.type),
+            **{
+                name: corrections.c[name] + sa.bindparam(name, type_=corrections.c[name].type)
+                for name in ("low", "high", "unverified")
+            },
+        }
+    )
+)
 LINES = sa.select(ledger).where(ledger.c.episode_id.in_(sa.bindparam("ids", expanding=True)))
 DELETE_CLOSED = sa.delete(episodes).where(
     episodes.c.id.in_(sa.bindparam("ids", expanding=True)), episodes.c.close_reason.is_not(None)

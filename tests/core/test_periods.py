@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
+from watchdog.core.periods import Period, Tally
 from watchdog.core.spend import Spend
-from watchdog.core.spending import Period, Tally
 
 MIDNIGHT = datetime(2026, 12, 1, tzinfo=UTC)
 
