@@ -41,12 +41,12 @@ async def test_every_turn_runs_at_once_and_then_on_its_interval():
         if min(counts) >= 3:
             enough.set()
 
-    turns = [partial(turn, 0), partial(turn, 1)]
-
     async def settle() -> None:
         await asyncio.sleep(0)
 
-    async with scheduled(turns, 0.05, SystemClock(), settle=settle):
+    async with scheduled(SystemClock(), settle=settle) as schedule:
+        schedule.add("one", partial(turn, 0), 0.05)
+        schedule.add("other", partial(turn, 1), 0.05)
         await asyncio.wait_for(enough.wait(), timeout=30)
     seen = list(counts)
     await asyncio.sleep(0.2)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from watchdog.app import Stores, opened_daemon
+from watchdog.app import opened_daemon
 from watchdog.clocks import SystemClock
 from watchdog.core.deletion import AuditEntry, AuditKind, Control, DeletionRequest, Outcome, Pause
 from watchdog.daemon.ports import Controls
@@ -17,6 +17,7 @@ from watchdog.store.audit import AuditStore
 from watchdog.store.controls import ControlStore
 from watchdog.store.database import Database, open_beside
 from watchdog.store.lock import DatabaseInUseError
+from watchdog.stores import Stores
 
 LOOK_EVERY = 0.5
 PATIENCE_SECONDS = EXPIRES_AFTER.total_seconds() + 90.0
@@ -87,7 +88,8 @@ class _OnlyByHand:
 @asynccontextmanager
 async def _acting_here(settings: Settings, project: str) -> AsyncIterator[Database]:
     """Watch this one project from this process while the scope lasts. Raises DatabaseInUseError."""
-    poll = min(settings.poll_interval.total_seconds(), QUICK_POLL)
+    given = next(p for p in settings.projects if p.name == project)
+    poll = min(settings.poll_of(given).total_seconds(), QUICK_POLL)
     mine = settings.only(project, poll)
     stop = asyncio.Event()
 

@@ -86,7 +86,7 @@ def run(config: ConfigOption = None) -> None:
 
     settings = load_settings(config)
     configure_logging(settings.log.format, settings.log.level.upper())
-    _do(daemon.run(settings, SystemClock()))
+    _do(daemon.run(settings, SystemClock(), lambda: load_settings(config)))
 
 
 @app.command()
@@ -110,7 +110,7 @@ async def _once(settings: Settings) -> tuple[list[TickReport], Unpriced]:
     from watchdog.app import opened_daemon
 
     async with opened_daemon(settings, SystemClock(), beside_a_run=True) as daemon:
-        reports = await asyncio.gather(*(daemon.tick(w.project) for w in daemon.watched))
+        reports = await asyncio.gather(*(daemon.tick(w) for w in daemon.watched.values()))
         return list(reports), daemon.unpriced
 
 
@@ -233,7 +233,7 @@ async def _probe_all(settings: Settings) -> dict[str, ProbeFinding | RoomService
 @app.command()
 def rooms(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """The orphaned rooms as the database has them: works beside a running daemon."""
-    from watchdog.configured import policies_of
+    from watchdog.configured import policies_by_project
     from watchdog.reading import read_stored, tariffs_of
 
     settings = load_settings(config)
@@ -244,7 +244,7 @@ def rooms(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         stored.episodes,
         ticks,
         tariffs,
-        policies=policies_of(settings),
+        policies=policies_by_project(settings),
         steering=stored.steering,
         now=SystemClock().now(),
     )
@@ -330,7 +330,7 @@ async def _history(settings: Settings, project: str, room: str) -> History:
     except StoreError as error:
         return History(problem=str(error))
     tariffs = tariffs_for(settings, found)
-    return History(episodes, ticks.get(project), tariffs, policies_of(settings), steering)
+    return History(episodes, ticks.get(project), tariffs, policies_of(settings, found), steering)
 
 
 acting.register(app)

@@ -22,6 +22,7 @@ from watchdog.core.profiles import (
     resolve_tariff,
 )
 from watchdog.core.suspects import SuspectRules
+from watchdog.daemon.tick import ProjectConfig
 from watchdog.prices.book import load_book
 from watchdog.rooms.address import is_cloud
 from watchdog.settings import PolicySettings, Settings
@@ -129,10 +130,15 @@ def suspect_rules_of(settings: Settings) -> SuspectRules:
     return SuspectRules(detection.suspect_after.total_seconds(), detection.suspect_identities)
 
 
-def policies_of(settings: Settings) -> tuple[Policy, ...]:
-    """Every policy in the order of the walk: the built-in ones around those of the configuration."""
-    before, after = built_in_policies(settings.poll_interval.total_seconds())
-    return ordered(before, (_policy(given) for given in settings.policies), after)
+def policies_of(settings: Settings, project: ProjectSettings) -> tuple[Policy, ...]:
+    """A project's policies in the order of the walk: the built-in ones around those of the configuration."""
+    before, after = built_in_policies(settings.poll_of(project).total_seconds())
+    return ordered(before, map(_policy, settings.policies_for(project)), after)
+
+
+def policies_by_project(settings: Settings) -> dict[str, tuple[Policy, ...]]:
+    """`policies_of` each project."""
+    return {project.name: policies_of(settings, project) for project in settings.projects}
 
 
 def _policy(given: PolicySettings) -> Policy:
@@ -153,6 +159,27 @@ def _policy(given: PolicySettings) -> Policy:
         warn_before=None if ahead is None else ahead.total_seconds(),
         delete_dispatch=given.delete_dispatch,
     )
+
+
+def project_config(settings: Settings, project: ProjectSettings) -> ProjectConfig:
+    """All that a tick of the project needs to know. Raises ConfigurationError as `tariffs_for` does."""
+    return ProjectConfig(
+        project.name,
+        settings.poll_of(project).total_seconds(),
+        tariffs_for(settings, project),
+        rules_of(settings),
+        settings.limits.max_drop,
+        policies_of(settings, project),
+        safeguards_of(settings, project),
+        suspect_rules_of(settings),
+        budgets_of(settings, project),
+    )
+
+
+def request_bucket(settings: Settings, project: ProjectSettings) -> TokenBucket:
+    """A new budget of requests to the project's server."""
+    per_minute = settings.requests_per_minute_of(project)
+    return TokenBucket.for_polls(per_minute, settings.poll_of(project).total_seconds())
 
 
 def senders_of(settings: Settings) -> "tuple[tuple[str, Send], ...]":
@@ -183,7 +210,7 @@ def gateway_of(
         project.api_key.get_secret_value(),
         project.api_secret.get_secret_value(),
         clock=clock,
-        bucket=bucket or TokenBucket(settings.detection.requests_per_minute),
+        bucket=bucket or TokenBucket(settings.requests_per_minute_of(project)),
         observe=observe,
         hold_key=settings.protect.hold_key,
     )

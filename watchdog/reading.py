@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from watchdog.configured import policies_of, tariffs_for
+from watchdog.configured import policies_by_project, tariffs_for
 from watchdog.core.model import Episode
 from watchdog.core.profiles import Tariffs
 from watchdog.core.records import TickRecord
@@ -52,7 +52,7 @@ async def read_backlogs(settings: Settings, now: datetime) -> dict[str, Backlog]
         stored.episodes,
         stored.ticks,
         tariffs_of(settings),
-        policies=policies_of(settings),
+        policies=policies_by_project(settings),
         steering=stored.steering,
         now=now,
     )

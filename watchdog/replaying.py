@@ -78,14 +78,16 @@ def replay_command(
     as_json: JsonOption = False,
 ) -> None:
     """What policies would have done to the stored history; nothing is deleted."""
-    from watchdog.configured import policies_of
+    from watchdog.configured import policies_by_project
 
     settings = load_settings(config)
     if policy_file is not None:
         settings = with_policies_of(settings, policy_file)
     names = chosen_projects(settings, project)
     began = None if since is None else time_given(since, datetime.now(UTC))
-    asked = Question(policy_file, tuple(p.name for p in policies_of(settings)), began)
+    walks = policies_by_project(settings)
+    tried = dict.fromkeys(policy.name for name in names for policy in walks[name])
+    asked = Question(policy_file, tuple(tried), began)
     replays = asyncio.run(read_replays(settings, names, began))
     if as_json:
         print_json(_json(asked, replays))
@@ -125,9 +127,9 @@ def _rules(settings: Settings, name: str) -> Rules:
 
     project = next(p for p in settings.projects if p.name == name)
     return Rules(
-        policies_of(settings),
+        policies_of(settings, project),
         tariffs_for(settings, project),
-        settings.poll_interval.total_seconds(),
+        settings.poll_of(project).total_seconds(),
         settings.protect.rooms,
         settings.protect.simulations,
     )

@@ -44,10 +44,10 @@ Each = Callable[[Iterable[Entry]], None]
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What a report reckons with: the tariffs of each configured project, and the policies."""
+    """What a report reckons with: the tariffs and the policies of each configured project."""
 
     tariffs: Mapping[str, Tariffs]
-    policies: Sequence[Policy]
+    policies: Mapping[str, Sequence[Policy]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +194,11 @@ def _check_plot(file: Path) -> None:
 
 async def _read(settings: Settings, asked: Question, each: Each) -> Spending:
     """Read what the settings' database has. Raises StoreError, and UsageError for an unknown project."""
-    from watchdog.configured import policies_of
+    from watchdog.configured import policies_by_project
     from watchdog.reading import tariffs_of
     from watchdog.store.database import open_for_reading
 
-    books = Books(tariffs_of(settings), policies_of(settings))
+    books = Books(tariffs_of(settings), policies_by_project(settings))
     async with await open_for_reading(settings.database) as database:
         return await read_spending(database, books, asked, datetime.now(UTC), each)
 
@@ -283,7 +283,7 @@ async def read_cases(database: Database, books: Books, asked: Question) -> Async
                 lines.get(episode.id, ()),
                 ticks.get(episode.project),
                 books.tariffs.get(episode.project),
-                books.policies,
+                books.policies.get(episode.project, ()),
             )
         page = await episodes.episodes_since(asked.project, asked.window.since, after=page[-1])
 

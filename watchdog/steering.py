@@ -31,7 +31,7 @@ async def read_steering(database: Database, settings: Settings, project: Project
         safeguards=safeguards_of(settings, project),
         control=await ControlStore(database).read(project.name),
         memory=await AuditStore(database).load(project.name, now),
-        fresh_for=PATIENCE * settings.poll_interval.total_seconds(),
+        fresh_for=PATIENCE * settings.poll_of(project).total_seconds(),
     )
 
 

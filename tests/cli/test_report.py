@@ -68,7 +68,7 @@ async def an_hour(there: Lab, *, avatar: bool = False) -> None:
 
 
 async def asked(there: Lab, question: Question = Question(Window())) -> Spending:  # noqa: B008
-    books = Books({"p": there.tariffs}, POLICIES)
+    books = Books({"p": there.tariffs}, {"p": POLICIES})
     return await read_spending(there.database, books, question, there.clock.now())
 
 
@@ -175,7 +175,7 @@ def test_what_is_rolled_up_while_it_is_read_counts_once(tmp_path):
     async def read(each=lambda _: None) -> Spending:
         async with await open_for_reading(url) as database:
             question = Question(Window())
-            return await read_spending(database, Books({}, POLICIES), question, at(9000), each)
+            return await read_spending(database, Books({}, {}), question, at(9000), each)
 
     async def prepare() -> None:
         async with await open_database(url) as database:

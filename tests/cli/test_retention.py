@@ -87,7 +87,7 @@ async def test_a_run_rolls_up_what_is_older_than_its_retention(tmp_path: Path) -
     async with simulated() as url:
         settings = settings_for(tmp_path, url)
         await with_history(settings, "default", "of-before")
-        running = asyncio.create_task(run(settings, SystemClock(), AT_ONCE))
+        running = asyncio.create_task(run(settings, SystemClock(), lambda: settings, AT_ONCE))
         await eventually(lambda: rolled_up(settings) == [("default", 5), ("of-before", 5)])
         signal.raise_signal(signal.SIGTERM)
         await running
@@ -103,7 +103,7 @@ async def test_nothing_of_a_project_is_rolled_up_before_it_was_seen(tmp_path: Pa
     settings = settings_for(tmp_path, f"http://127.0.0.1:{closed_port()}")
     await with_history(settings, "default", "of-before")
     async with opened_daemon(settings, SystemClock()) as daemon:
-        await daemon.tick(daemon.watched[0].project)
+        await daemon.tick(daemon.watched["default"])
         while await daemon.roll_up(100):
             pass
     assert rolled_up(settings) == [("of-before", 5)]

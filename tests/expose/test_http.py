@@ -36,7 +36,7 @@ class Daemon:
 
     def state(self):
         return HealthState(
-            projects=self.projects,
+            projects=dict.fromkeys(self.projects, 15.0),
             reports=self.board.latest,
             good=self.board.good,
             last_turn=self.last_turn,
@@ -107,6 +107,7 @@ async def test_a_failing_project_is_alive_but_not_ready():
         "last_success_at": "2026-09-01T12:00:15.000Z",
         "result": "failed",
         "error": "ListRooms: 401 (wrong key)",
+        "limit_seconds": 75.0,
     }
 
 

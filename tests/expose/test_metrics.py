@@ -451,6 +451,7 @@ def test_everything_in_the_catalogue_is_exported_and_nothing_else():
         )
     )
     metrics.on_webhook("prod", Taken.ACCEPTED)
+    metrics.on_reload(at(0), ok=True)
     body, _ = metrics.expose()
     families = {f.name: f for f in parse_text(body.decode())}
     exported = set()

@@ -34,7 +34,7 @@ async def post(receiver, path, **request):
     def nothing():
         raise AssertionError("a webhook needs no state")
 
-    app = build_app(nothing, None, RoomNames("full"), webhooks={"main": receiver})
+    app = build_app(nothing, None, RoomNames("full"), receiver={"main": receiver}.get)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://watchdog") as client:
         return await client.post(path, **request)

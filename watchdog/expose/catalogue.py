@@ -291,6 +291,18 @@ SPECS: tuple[MetricSpec, ...] = (
         "When the least recently verified price in use counts as stale, Unix time.",
     ),
     MetricSpec(
+        "config_last_reload_successful",
+        "gauge",
+        (),
+        "1 where the configuration was good when it was last read, 0 where the one before stays in force.",
+    ),
+    MetricSpec(
+        "config_last_reload_success_timestamp_seconds",
+        "gauge",
+        (),
+        "When the configuration was last read and taken up, Unix time.",
+    ),
+    MetricSpec(
         "mode_info",
         "gauge",
         ("project", "mode"),

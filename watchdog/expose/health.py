@@ -16,12 +16,13 @@ PATIENCE = 5
 class HealthState:
     """What HTTP may know of the running daemon, as of one request.
 
-    `projects` are those configured, `reports` their newest reports and `good` their newest good ones
-    (none before there was one). `last_turn` and `monotonic` are on the monotonic clock in seconds,
-    `now` is the wall clock; before the first turn `last_turn` is when the daemon started.
+    `projects` are those that are watched, with their poll intervals in seconds, `reports` their newest
+    reports and `good` their newest good ones (none before there was one). `last_turn` and `monotonic` are on
+    the monotonic clock in seconds, `now` is the wall clock; before the first turn `last_turn` is when the
+    daemon started. `poll_interval` is that of projects without one of their own.
     """
 
-    projects: tuple[str, ...]
+    projects: Mapping[str, float]
     reports: Mapping[str, TickReport]
     good: Mapping[str, TickReport]
     last_turn: float
@@ -31,8 +32,8 @@ class HealthState:
 
     @property
     def patience(self) -> float:
-        """Seconds without a turn, or a good tick, before health says so."""
-        return PATIENCE * self.poll_interval
+        """Seconds without a turn before health says so."""
+        return PATIENCE * max((self.poll_interval, *self.projects.values()))
 
     @property
     def turn_age(self) -> float:
@@ -87,7 +88,10 @@ class ReportBoard:
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """How fresh what is known of one project is. `age` is seconds since its last good tick."""
+    """How fresh what is known of one project is. `age` is seconds since its last good tick.
+
+    It is ready while that is at most `limit` seconds.
+    """
 
     project: str
     ready: bool
@@ -95,21 +99,24 @@ class Freshness:
     last_success_at: datetime | None
     result: TickResult | None
     error: str
+    limit: float
 
 
 def freshness(state: HealthState, project: str) -> Freshness:
     """Whether the project's last good tick is at most five poll intervals old."""
+    poll = state.projects[project]
+    limit = PATIENCE * poll
     report = state.reports.get(project)
     if report is None:
-        return Freshness(project, False, None, None, None, "no tick has ended yet")
+        return Freshness(project, False, None, None, None, "no tick has ended yet", limit)
     success = report.last_success_at
     if success is None:
         error = report.error or "no tick has been good yet"
-        return Freshness(project, False, None, None, report.result, error)
+        return Freshness(project, False, None, None, report.result, error, limit)
     age = (state.now - success).total_seconds()
     # A good tick in the future means that the clock was set back: its age is not known.
-    ready = -state.poll_interval <= age <= state.patience
-    return Freshness(project, ready, max(0.0, age), success, report.result, report.error)
+    ready = -poll <= age <= limit
+    return Freshness(project, ready, max(0.0, age), success, report.result, report.error, limit)
 
 
 def all_fresh(state: HealthState) -> tuple[Freshness, ...]:

@@ -43,6 +43,10 @@ STOP_SECONDS = 1.8
 """How long the server may take to stop before it is cut off."""
 
 
+Receiver = Callable[[bytes, str], Taken]
+"""Takes the raw body of a webhook and its Authorization header."""
+
+
 class Scrape(Protocol):
     """The metrics as HTTP needs them."""
 
@@ -56,13 +60,12 @@ def build_app(
     metrics: Scrape,
     room_names: RoomNames,
     unpriced: Unpriced = all_priced,
-    webhooks: Mapping[str, Callable[[bytes, str], Taken]] | None = None,
+    receiver: Callable[[str], Receiver | None] = lambda _: None,
 ) -> FastAPI:
     """The application. `read` gives the state as of now; it is called once per request.
 
-    `webhooks` takes, by project, the raw body of a webhook and its Authorization header.
+    `receiver` gives what takes the webhooks of a project, None where there is no such project.
     """
-    receivers = webhooks or {}
     # FastAPI's own documentation pages load their scripts from elsewhere; the document itself stays.
     app = FastAPI(
         title="livekit-agent-watchdog",
@@ -113,7 +116,7 @@ def build_app(
         return JSONResponse([orphan_json(view, room_names, unpriced) for view in views])
 
     async def webhook(project: str, request: Request) -> Response:
-        receive = receivers.get(project)
+        receive = receiver(project)
         if receive is None:
             return Response("no such project\n", 404)
         body = await _body(request)
@@ -188,6 +191,7 @@ def _readiness(state: HealthState) -> Readiness:
                 last_success_at=iso(f.last_success_at),
                 result=f.result.value if f.result else None,
                 error=printable(f.error),
+                limit_seconds=f.limit,
             )
             for f in found
         },

@@ -127,6 +127,12 @@ class Metrics:
         self._latest.price_verified_at = verified_at
         self._latest.price_stale_at = stale_at
 
+    def on_reload(self, at: datetime, *, ok: bool) -> None:
+        """Say how the last reading of the configuration ended."""
+        self._latest.reloaded_ok = ok
+        if ok:
+            self._latest.reloaded_at = at
+
     def project_removed(self, project: str) -> None:
         """Forget a project that is no longer configured."""
         label = _project(project)
@@ -256,6 +262,8 @@ class _LatestReports(Collector):
         self.modes: dict[str, str] = {}
         self.price_verified_at: datetime | None = None
         self.price_stale_at: datetime | None = None
+        self.reloaded_ok: bool | None = None
+        self.reloaded_at: datetime | None = None
         self._room_names = room_names
         self._unpriced = unpriced
         self._version = version
@@ -277,6 +285,11 @@ class _LatestReports(Collector):
             families.add("price_verified_timestamp_seconds", self.price_verified_at.timestamp())
         if self.price_stale_at is not None:
             families.add("price_stale_timestamp_seconds", self.price_stale_at.timestamp())
+        if self.reloaded_ok is not None:
+            families.add("config_last_reload_successful", self.reloaded_ok)
+        if self.reloaded_at is not None:
+            stamp = self.reloaded_at.timestamp()
+            families.add("config_last_reload_success_timestamp_seconds", stamp)
         for project, mode in self.modes.items():
             families.add("mode_info", 1, project, mode)
         for project, state in self._projects.items():

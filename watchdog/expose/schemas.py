@@ -19,6 +19,7 @@ class ProjectReadiness(BaseModel):
     last_success_at: str | None
     result: str | None = Field(description="Of the last tick; null: none has ended yet.")
     error: str = Field(description="What went wrong in the last tick, in one sentence; else empty.")
+    limit_seconds: float = Field(description="More than this is no longer ready.")
 
 
 class Readiness(BaseModel):

@@ -23,7 +23,7 @@ def stored_orphans(
     ticks: Mapping[str, TickRecord],
     tariffs: Mapping[str, Tariffs],
     *,
-    policies: Sequence[Policy],
+    policies: Mapping[str, Sequence[Policy]],
     steering: Mapping[str, Steering],
     now: datetime,
 ) -> tuple[OrphanView, ...]:
@@ -34,7 +34,7 @@ def stored_orphans(
     """
     views = [
         _with_words(
-            _view(e, ticks.get(e.project), tariffs.get(e.project), policies),
+            _view(e, ticks.get(e.project), tariffs.get(e.project), policies.get(e.project, ())),
             ticks.get(e.project),
             steering.get(e.project),
             now,

@@ -148,7 +148,11 @@ def with_policies_of(settings: Settings, path: Path, cwd: Path | None = None) ->
         values["protect"] = {"rooms": protect["rooms"]}
     found = list(_unknown_keys(document, Settings))
     given = _checked(lambda: Settings.of(values, file, ""), found, _Reporter(file, {}))
-    update: dict[str, Any] = {"policies": given.policies}
+    update: dict[str, Any] = {
+        "policies": given.policies,
+        # They name policies of the configuration, and not of that file: each project gets all of these.
+        "projects": tuple(p.model_copy(update={"policies": None}) for p in settings.projects),
+    }
     if "protect" in values:
         update["protect"] = settings.protect.model_copy(update={"rooms": given.protect.rooms})
     return settings.model_copy(update=update)
@@ -311,6 +315,10 @@ def _unknown_keys(
 
 def _unknown(dotted: str) -> str:
     known = {".".join(path[:n]) for path in _KEYS for n in range(1, len(path) + 1)}
+    leaf = f".{dotted}"
+    # Of a key that stands in no table: what holds for every project goes before what holds for one.
+    general = {".".join(path) for path in _KEYS if table_list_of(path) is None}
+    known = {key for key in general if key.endswith(leaf)} or known
     return f"unknown key {problems.shown(dotted)}; the nearest known one is " + problems.nearest(
         dotted, known
     )
@@ -347,13 +355,7 @@ def _is_service_link(name: str, value: str) -> bool:
 
 def _contradictions(settings: Settings) -> Iterator[Problem]:
     """What no setting shows by itself."""
-    interval, allowed = settings.poll_interval, settings.detection.requests_per_minute
-    if interval.total_seconds() * allowed < 120:
-        yield Problem(
-            ("poll_interval",),
-            f"{format_duration(interval)} is too short: listing the rooms alone would take more than "
-            f"half of detection.requests_per_minute = {allowed}; poll less often or allow more",
-        )
+    yield from _too_often(settings)
     for tables, described in TABLE_LISTS.items():
         path = tuple(tables.split("."))
         names = [table.name for table in attrgetter(tables)(settings)]
@@ -366,7 +368,11 @@ def _contradictions(settings: Settings) -> Iterator[Problem]:
                 )
     yield from _clashes(settings.prices.profiles)
     for number, policy in enumerate(settings.policies):
-        for key, wrong in _wrong_times(policy, interval):
+        # The general interval stands for a policy that holds in no project.
+        polls = [
+            settings.poll_of(p) for p in settings.projects if policy in settings.policies_for(p)
+        ]
+        for key, wrong in _wrong_times(policy, max(polls, default=settings.poll_interval)):
             yield Problem(("policies", number, key), wrong)
         if policy.match.person_seen is False and policy.match.last_person_kinds:
             # A policy that protects rooms must not protect none without a word.
@@ -374,6 +380,41 @@ def _contradictions(settings: Settings) -> Iterator[Problem]:
                 ("policies", number, "match"),
                 "can match no room: where no person was ever seen there are no last_person_kinds; "
                 "leave one of the two out",
+            )
+    known = {policy.name for policy in settings.policies}
+    for number, project in enumerate(settings.projects):
+        for name in project.policies or ():
+            if name not in known:
+                yield Problem(
+                    ("projects", number, "policies"),
+                    f"names {problems.shown(name)}, and no [[policies]] table has that name"
+                    + (f"; the nearest one is {problems.nearest(name, known)}" if known else ""),
+                )
+
+
+def _too_often(settings: Settings) -> Iterator[Problem]:
+    """Polls that would take most of the request budget for themselves."""
+    general = settings.detection.requests_per_minute
+    tables: list[tuple[problems.Place, timedelta, int]] = [
+        ((), settings.poll_interval, general),
+        *(
+            (
+                ("projects", number),
+                settings.poll_of(project),
+                settings.requests_per_minute_of(project),
+            )
+            for number, project in enumerate(settings.projects)
+            if project.poll_interval or project.requests_per_minute
+        ),
+    ]
+    for place, interval, allowed in tables:
+        if interval.total_seconds() * allowed < 120:
+            own = place and settings.projects[int(place[1])].requests_per_minute
+            yield Problem(
+                (*place, "poll_interval"),
+                f"{format_duration(interval)} is too short: listing the rooms alone would take more than "
+                f"half of {'' if own else 'detection.'}requests_per_minute = {allowed}; poll less often or "
+                "allow more",
             )
 
 

@@ -143,11 +143,39 @@ class Settings(BaseSettings):
             return mode
         return max(mode, Mode(self._mode_of_variable), key=lambda m: m.patience)
 
+    def poll_of(self, project: Project) -> timedelta:
+        """How often the rooms of a project are listed."""
+        return project.poll_interval or self.poll_interval
+
+    def requests_per_minute_of(self, project: Project) -> int:
+        """The most requests a minute to a project's server."""
+        return project.requests_per_minute or self.detection.requests_per_minute
+
+    def policies_for(self, project: Project) -> tuple[PolicySettings, ...]:
+        """Those policies of one's own that hold in a project, in their order."""
+        if project.policies is None:
+            return self.policies
+        return tuple(policy for policy in self.policies if policy.name in project.policies)
+
+    def files(self) -> tuple[Path, ...]:
+        """Every file that was read for these settings or is for what they mean."""
+        named = [
+            self._config_file,
+            self.prices.book,
+            self.notify.urls_file,
+            *(project.api_secret_file for project in self.projects),
+        ]
+        return tuple(path for path in named if path is not None)
+
     def only(self, project: str, poll_seconds: float) -> "Settings":
         """The same for one project alone, polled so often and without HTTP."""
         return self.model_copy(
             update={
-                "projects": tuple(p for p in self.projects if p.name == project),
+                "projects": tuple(
+                    p.model_copy(update={"poll_interval": None})
+                    for p in self.projects
+                    if p.name == project
+                ),
                 "poll_interval": timedelta(seconds=poll_seconds),
                 "http": HttpSettings(listen=None),
             }

@@ -518,6 +518,20 @@ class Project(_Section):
     mode: ModeName | None = Field(
         default=None, description="This project's mode; left out, the one of all projects"
     )
+    poll_interval: Annotated[Duration, AfterValidator(a_second_or_more)] | None = Field(
+        default=None, description="This project's `poll_interval`; left out, that of all projects"
+    )
+    policies: tuple[str, ...] | None = Field(
+        default=None,
+        description="The names of the only `[[policies]]` that hold in this project, in the order in which "
+        "the file gives them; left out, all do. The built-in ones always do",
+    )
+    requests_per_minute: Annotated[int, BeforeValidator(_not_bool)] | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="This project's `detection.requests_per_minute`; left out, that of all projects",
+    )
     budget_per_day: Usd | None = Field(
         default=None, description="This project's `budget.per_day`; left out, that of all projects"
     )
