@@ -240,17 +240,23 @@ class Lab:
     # ---- people -------------------------------------------------------------------------------
 
     def call(
-        self, room: str, agents: int = 1, *, person: str = "alice", timeout: int = LONG
+        self,
+        room: str,
+        agents: int = 1,
+        *,
+        person: str = "alice",
+        timeout: int = LONG,
+        name: str = "support",
     ) -> None:
         """A room with a person and agents, whose server would leave the agents alone for long."""
         self.world.create_room(room, empty_timeout=timeout, departure_timeout=timeout)
         self.world.join(room, person)
         for i in range(agents):
-            self.world.join_agent(room, "support", identity=f"agent-{room}-{i}")
+            self.world.join_agent(room, name, identity=f"agent-{room}-{i}")
 
-    def strand(self, room: str, agents: int = 1) -> None:
+    def strand(self, room: str, agents: int = 1, *, name: str = "support") -> None:
         """A call whose person has just left."""
-        self.call(room, agents)
+        self.call(room, agents, name=name)
         self.world.leave(room, "alice")
 
 

@@ -6,13 +6,14 @@ import pytest
 import sqlalchemy as sa
 
 from tests.daemon import harness
-from tests.daemon.harness import Lab, lab
+from tests.daemon.harness import TARIFFS, Lab, lab
 from tests.daemon.test_avoided import KEY, QUICK
 from tests.daemon.test_by_hand import ask
 from watchdog.core.classify import DetectionRules
 from watchdog.core.deletion import Mode
 from watchdog.core.model import TickResult
 from watchdog.core.periods import Period
+from watchdog.core.profiles import Tariffs
 from watchdog.simulator.webhooks import Delivery
 
 
@@ -86,3 +87,31 @@ async def test_one_absurd_date_of_a_server_does_not_end_the_ticks_for_ever(monke
             assert (await w.ticks(1)).result is TickResult.OK
         report = await w.ticks(3)
         assert [view.episode.room_name for view in report.orphans] == ["r"]
+
+
+class _BrokenTariffs(Tariffs):
+    """A fault of ours in whatever reckons what agents of one name cost."""
+
+    def of(self, room_name, agent_name):
+        if agent_name == "broken":
+            raise ZeroDivisionError("a fault of ours")
+        return super().of(room_name, agent_name)
+
+
+async def test_a_fault_in_the_sums_keeps_nobody_from_seeing_and_ending_what_is_left_alone():
+    broken = _BrokenTariffs(TARIFFS.default)
+    async with lab(per_minute=2000, tariffs=broken) as w:
+        w.enforcing(QUICK)
+        w.call("busy")
+        w.strand("good")
+        w.strand("bad", name="broken")
+        report = await w.ticks(4)
+        assert report.result is TickResult.OK
+        assert "ZeroDivisionError" in report.money_fault
+        assert report.spend["support"].high > 0
+        assert "broken" not in report.spend
+        await w.until_deleted("bad")
+        await w.until_deleted("good")
+        report = await w.ticks(8)
+        assert report.money_fault == ""
+        assert report.orphans == ()

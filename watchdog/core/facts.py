@@ -1,21 +1,19 @@
 """From an episode to what the walk of the policies asks (SAFETY B, C)."""
 
-from decimal import Decimal
-
 from watchdog.core.model import Episode
 from watchdog.core.policy import RoomFacts
-from watchdog.core.pricing import burn_per_hour
-from watchdog.core.profiles import Tariffs
 from watchdog.core.spend import Spend
 
 
 def facts_of(
-    episode: Episode, tariffs: Tariffs, *, spend: Spend, watched: float, skew: float
+    episode: Episode, *, spend: Spend, burn: Spend, watched: float, skew: float
 ) -> RoomFacts:
-    """What is known of an episode's room. `watched` is the watched clock, `skew` the server's less ours."""
+    """What is known of an episode's room. `watched` is the watched clock, `skew` the server's less ours.
+
+    `spend` is what it has cost so far, `burn` what it now costs an hour.
+    """
     created = episode.room_created_at.timestamp() - skew
     lived = episode.bounds.first_orphaned_at.timestamp() - created
-    burn = burn_per_hour(episode, tariffs).values()
     return RoomFacts(
         room=episode.room_name,
         agents=tuple(span.agent_name for span in episode.present_agents),
@@ -26,5 +24,5 @@ def facts_of(
         person_kinds=episode.person_kinds,
         hung_up=episode.hung_up,
         spend_low=spend.low,
-        burn_low=sum((rate.low for rate in burn), Decimal(0)),
+        burn_low=burn.low,
     )

@@ -163,6 +163,11 @@ def _verified_until(episode: Episode) -> datetime | None:
     return episode.last_reachable_at or _NEVER
 
 
+def whole_burn_per_hour(episode: Episode, tariffs: Tariffs) -> Spend:
+    """What all that is there now costs an hour."""
+    return sum(burn_per_hour(episode, tariffs).values(), Spend())
+
+
 def burn_per_hour(episode: Episode, tariffs: Tariffs) -> dict[str, Spend]:
     """What is there now costs an hour, by agent name; nothing once the episode is over."""
     burn: dict[str, Spend] = {}

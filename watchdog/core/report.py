@@ -161,6 +161,8 @@ class TickReport:
     backlog: Backlog | None = None
     requests: Mapping[str, int] = field(default_factory=dict)
     rows_written: int = 0
+    money_fault: str = ""
+    """What kept spend from being reckoned, in one sentence: a fault of the watchdog's own."""
     sweep_age: float = 0.0
     budget_delay: float = 0.0
     count_meaning: CountMeaning = CountMeaning.UNLEARNED

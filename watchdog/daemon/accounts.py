@@ -11,6 +11,7 @@ from watchdog.core.names import UNNAMED, NameLimit
 from watchdog.core.pricing import burn_per_hour, episode_spend
 from watchdog.core.profiles import Tariffs
 from watchdog.core.spend import Spend
+from watchdog.daemon.faults import MoneyFaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Accounts:
     _billed: dict[str, dict[str, Spend]] = field(default_factory=dict)
     """The open episodes by id, as last reckoned, by agent name."""
     _corrections: list[Correction] = field(default_factory=list)
+    faults: MoneyFaults = field(default_factory=MoneyFaults)
 
     @property
     def uncommitted(self) -> dict[str, Spend]:
@@ -97,7 +99,10 @@ class Accounts:
 
     def _spend(self, episode: Episode, upto: datetime) -> dict[str, Spend]:
         sums: dict[str, Spend] = {}
-        for name, spend in episode_spend(episode, self.tariffs, upto=upto).items():
+        spends = self.faults.do(lambda: episode_spend(episode, self.tariffs, upto=upto), None)
+        if spends is None:  # what was last known is true, if not all of it
+            return self._billed.get(episode.id, {})
+        for name, spend in spends.items():
             label = self.names(name)
             sums[label] = sums.get(label, Spend()) + spend
         return sums
@@ -112,10 +117,18 @@ class Accounts:
         """USD an hour at this moment, by agent name."""
         burning: dict[str, Spend] = {}
         for episode in episodes:
-            for name, rate in burn_per_hour(episode, self.tariffs).items():
+            for name, rate in self._rates(episode).items():
                 label = self.names(name)
                 burning[label] = burning.get(label, Spend()) + rate
         return burning
+
+    def burn_of(self, episode: Episode) -> Spend:
+        """USD an hour of one episode at this moment."""
+        return sum(self._rates(episode).values(), Spend())
+
+    def _rates(self, episode: Episode) -> dict[str, Spend]:
+        nothing: dict[str, Spend] = {}
+        return self.faults.do(lambda: burn_per_hour(episode, self.tariffs), nothing)
 
     def count_agents(self, episodes: Iterable[Episode]) -> dict[str, int]:
         """How many agents are stranded now, by agent name; an avatar is none of its own, nor is a leg."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 
 from watchdog.core.deletion import BY_POLICY, AuditEntry
 from watchdog.core.ledger import Postings, lines_of
@@ -42,6 +43,7 @@ class Books:
         ended: Callable[[str], Episode | None],
     ) -> None:
         self.accounts = Accounts(tariffs)
+        self._faults = self.accounts.faults
         self._tariffs = tariffs
         self._budgets = budgets
         self._avoided = AvoidedSpend(self.accounts.names)
@@ -76,24 +78,36 @@ class Books:
             if entry.actor != BY_POLICY:
                 continue  # a deletion by hand is not the watchdog's doing
             if (episode := self._ended(entry.room_sid)) is not None:
-                self._avoided.deleted(episode, self._tariffs)
+                self._faults.do(partial(self._avoided.deleted, episode, self._tariffs), None)
             elif entry.at >= now - GIVEN_UP:
                 waiting.append(entry)
         self._verified = waiting
 
     def statement(self, bill: Bill, now: datetime) -> Statement:
         """What there is to say besides a bill, as of the same moment."""
-        return Statement(bill, self._avoided.bill(bill.upto), self._tally.at(now, bill.exported))
+        avoided = self._faults.do(
+            lambda: self._avoided.bill(bill.upto), dict(self._avoided.exported)
+        )
+        tally = self._faults.do(lambda: self._tally.at(now, bill.exported), self._tally)
+        return Statement(bill, avoided, tally)
 
     def postings(self, changed: Iterable[Episode], statement: Statement) -> Postings:
         """What the ledger says anew: of the episodes that are written anew, and of what deletions avoid."""
         upto = statement.bill.upto
+        lines = {
+            e.id: self._faults.do(partial(lines_of, e, self._tariffs, upto=upto), None)
+            for e in changed
+        }
         return Postings(
             upto,
-            lines={e.id: lines_of(e, self._tariffs, upto=upto) for e in changed},
+            lines={key: given for key, given in lines.items() if given is not None},
             corrections=self.accounts.corrections,
             avoided=self._avoided.uncommitted,
         )
+
+    def take_fault(self) -> str:
+        """What was wrong with our sums since this was last asked: a fault of ours, in one sentence."""
+        return self._faults.take()
 
     def committed(self, statement: Statement) -> None:
         """It is on disk."""

@@ -3,13 +3,12 @@
 Nothing is done here. In mode observe a decision is shown and logged, and that is all.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from watchdog.core.facts import facts_of
 from watchdog.core.model import Episode
 from watchdog.core.policy import Policy, Ruling, walk
-from watchdog.core.profiles import Tariffs
 from watchdog.core.rooms import RoomBook
 from watchdog.core.spend import Spend
 
@@ -19,17 +18,20 @@ def decide(
     book: RoomBook,
     policies: Sequence[Policy],
     *,
-    tariffs: Tariffs,
     spend: Mapping[str, Spend],
+    burn: Callable[[Episode], Spend],
     watched: float,
 ) -> dict[str, Ruling]:
-    """The ruling on every open episode, by its id. `watched` is the project's watched clock (A9)."""
+    """The ruling on every open episode, by its id.
+
+    `burn` gives what an episode costs an hour, `watched` is the project's watched clock (A9).
+    """
     rulings: dict[str, Ruling] = {}
     for episode in episodes:
         facts = facts_of(
             episode,
-            tariffs,
             spend=spend.get(episode.id, Spend()),
+            burn=burn(episode),
             watched=watched,
             skew=book.skew,
         )

@@ -266,8 +266,8 @@ class Project:
             self._tracker.episodes,
             self._book,
             self.config.policies,
-            tariffs=self.config.tariffs,
             spend=spend,
+            burn=self._books.accounts.burn_of,
             watched=watched,
         )
         if result is TickResult.OK:
@@ -408,6 +408,7 @@ class Project:
             new_suspects=suspects.new,
             requests=dict(this.requests),
             rows_written=rows,
+            money_fault=self._books.take_fault(),
             budget_delay=this.budget_delay,
             joined_after_deletion=0,
             backlog=None,

@@ -148,6 +148,13 @@ def _log_result(logger: BoundLogger, report: TickReport, previous: TickReport | 
             project=report.project,
             why=report.error,
         )
+    if report.money_fault and not (previous is not None and previous.money_fault):
+        logger.error(
+            "spend could not be reckoned: it stays at what was last known, and all else goes on",
+            project=report.project,
+            error=report.money_fault,
+            cure="please report this",
+        )
     if _is_partial(report) and not (previous is not None and _is_partial(previous)):
         logger.warning("some rooms not looked at", project=report.project, error=report.error)
 

@@ -16,7 +16,7 @@ from watchdog.core.avoided import avoidances
 from watchdog.core.facts import facts_of
 from watchdog.core.model import CloseReason, Episode
 from watchdog.core.policy import Action, Policy, RoomFacts, Ruling, walk
-from watchdog.core.pricing import episode_spend
+from watchdog.core.pricing import episode_spend, whole_burn_per_hour
 from watchdog.core.profiles import Tariffs
 from watchdog.core.records import TickRecord
 from watchdog.core.roomlists import matching
@@ -260,7 +260,13 @@ def _due(episode: Episode, lived: float, rules: Rules) -> tuple[Ruling, float | 
 
 def _facts(then: Episode, tariffs: Tariffs, at: datetime, age: float) -> RoomFacts:
     spend = _spend(then, tariffs, at)
-    return facts_of(then, tariffs, spend=spend, watched=then.watched_at_open + age, skew=0.0)
+    return facts_of(
+        then,
+        spend=spend,
+        burn=whole_burn_per_hour(then, tariffs),
+        watched=then.watched_at_open + age,
+        skew=0.0,
+    )
 
 
 def _changes(episode: Episode) -> list[float]:

@@ -10,7 +10,7 @@ from watchdog.core.gates import Word
 from watchdog.core.model import Episode, Role, RoomSnapshot, Verdict, VerdictState
 from watchdog.core.names import UNNAMED
 from watchdog.core.policy import Policy, Ruling, walk
-from watchdog.core.pricing import episode_spend
+from watchdog.core.pricing import episode_spend, whole_burn_per_hour
 from watchdog.core.profiles import Tariffs
 from watchdog.core.records import TickRecord
 from watchdog.core.report import OrphanView
@@ -52,7 +52,8 @@ def stored_ruling(
     if tick is None or tariffs is None or not episode.is_open:
         return None
     spend = stored_spend(episode, tick, tariffs)
-    facts = facts_of(episode, tariffs, spend=spend, watched=tick.watched_seconds, skew=0.0)
+    burn = whole_burn_per_hour(episode, tariffs)
+    facts = facts_of(episode, spend=spend, burn=burn, watched=tick.watched_seconds, skew=0.0)
     return walk(policies, facts)
 
 
