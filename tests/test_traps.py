@@ -8,7 +8,6 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 
 LATER = {
-    "T34",  # 429 over several projects, and reloading
     "T44",  # two replicas
 }
 TRAPS = [f"T{n:02}" for n in range(1, 52) if f"T{n:02}" not in LATER]

@@ -3,6 +3,8 @@
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.cli.program import KEY, SECRET, Program, get, sample, silent_server
 
 QUICK = """
@@ -114,7 +116,8 @@ def test_what_only_a_new_start_takes_up_is_named(bare: Program, server) -> None:
     assert not (bare.directory / "other.db").exists()
 
 
-def test_of_50_projects_one_that_hangs_and_one_with_a_wrong_key_slow_none_of_the_others(
+@pytest.mark.trap("T01")
+def test_t01_of_50_projects_one_that_hangs_and_one_with_a_wrong_key_slow_none_of_the_others(
     bare: Program, server
 ) -> None:
     server.call("orphaned-1", person=False)

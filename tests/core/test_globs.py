@@ -44,3 +44,9 @@ NAMES = ["".join(name) for size in range(6) for name in itertools.product("abcz"
 def test_they_overlap_exactly_where_one_of_all_short_names_fits_both(one: str, two: str):
     fits_both = any(fnmatchcase(name, one) and fnmatchcase(name, two) for name in NAMES)
     assert overlap(one, two) is fits_both
+
+
+def test_long_globs_are_compared_as_well():
+    long = "a?" * 1500
+    assert overlap(f"{long}*", f"*{long}")
+    assert not overlap(f"{long}*b", f"{long}*c")

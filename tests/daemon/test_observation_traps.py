@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.daemon.harness import LONG, DetectionRules, FaultKind, lab, orphan
+from tests.daemon.harness import LONG, POLL, DetectionRules, FaultKind, lab, orphan
 from watchdog.core.errors import CODES
 from watchdog.core.model import CloseReason, CountMeaning, TickResult, VerdictState
 from watchdog.simulator.faults import Fault
@@ -450,6 +450,42 @@ async def test_t32_any_401_stops_acting_and_makes_no_hot_loop():
         assert asked <= 12, "one question, then pauses that grow to five minutes"
         assert TickResult.BACKING_OFF in results
         assert "key or secret is not valid" in report.error
+
+
+@pytest.mark.trap("T34")
+async def test_t34_after_a_429_nothing_is_asked_for_a_while_and_it_goes_on_where_it_was():
+    async with lab() as w:
+        w.strand("r")
+        before = await w.until_orphaned("r")
+        (episode,) = (view.episode.id for view in before.orphans)
+        w.fault(FaultKind.RATE_LIMIT_429)
+        asked = 0
+        for _ in range(80):
+            report = await w.ticks(1)
+            asked += len(w.simulator.log)
+            assert report.result is not TickResult.OK
+        assert asked <= 12, "one question, then pauses that grow to five minutes"
+        assert "429" in report.error
+        assert w.deleted() == []
+        w.faults.clear()
+        report = await w.ticks(25)
+        assert report.result is TickResult.OK
+        assert [view.episode.id for view in report.orphans] == [episode]
+        assert report.blind_seconds >= 80 * POLL - 60, "what was not observed is no evidence"
+
+
+@pytest.mark.trap("T34")
+async def test_t34_the_request_budget_holds_however_much_there_is_to_ask():
+    async with lab(per_minute=100) as w:
+        for number in range(300):
+            w.strand(f"r{number}")
+        most = 0
+        for _ in range(40):
+            await w.ticks(1)
+            most += len(w.simulator.log)
+        # A full bucket to begin with, and 100 a minute from then on.
+        assert most <= 40 + 100 * 40 * POLL / 60
+        assert most >= 0.9 * 100 * 40 * POLL / 60, "and what there is, is used"
 
 
 @pytest.mark.trap("T35")

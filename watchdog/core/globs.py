@@ -11,22 +11,30 @@ def overlap(one: str, two: str) -> bool:
     """Whether some name fits both globs, in the sense of `fnmatchcase`."""
     first, second = (tuple(_TOKEN.findall(glob)) for glob in (one, two))
 
-    @cache
-    def meet(i: int, j: int) -> bool:
-        """Whether what is left of both can fit the same text."""
+    # What is left of both, from these tokens on: a stack of its own, as globs can be long.
+    todo, seen = [(0, 0)], {(0, 0)}
+    while todo:
+        i, j = todo.pop()
         if i == len(first) and j == len(second):
             return True
-        a = first[i] if i < len(first) else ""
-        b = second[j] if j < len(second) else ""
-        if a.startswith("*"):
-            return meet(i + 1, j) or (bool(b) and meet(i, j + 1))
-        if b.startswith("*"):
-            return meet(i, j + 1) or (bool(a) and meet(i + 1, j))
-        return bool(a) and bool(b) and _share(a, b) and meet(i + 1, j + 1)
-
-    return meet(0, 0)
+        for step in _steps(first[i : i + 1], second[j : j + 1]):
+            there = i + step[0], j + step[1]
+            if there not in seen:
+                seen.add(there)
+                todo.append(there)
+    return False
 
 
+def _steps(a: tuple[str, ...], b: tuple[str, ...]) -> list[tuple[int, int]]:
+    """How far both can go on together, by the next token of each; none at an end."""
+    if a and a[0].startswith("*"):
+        return [(1, 0), (0, 1)] if b else [(1, 0)]
+    if b and b[0].startswith("*"):
+        return [(0, 1), (1, 0)] if a else [(0, 1)]
+    return [(1, 1)] if a and b and _share(a[0], b[0]) else []
+
+
+@cache
 def _share(a: str, b: str) -> bool:
     """Whether some character fits both; two sets that meet do so at, or beside, one that they name."""
     named = {ord(c) for c in a + b} | {ord("x"), 0xFFFF}
