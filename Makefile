@@ -45,7 +45,7 @@ soak: $(STAMP)  ## the proof at any size on both cores: make soak SEED=1 STEPS=1
 
 lock: $(STAMP)  ## compile requirements/*.txt anew from pyproject.toml
 	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	  --extra notify pyproject.toml --output-file requirements/run.txt
+	  --extra notify --extra postgres pyproject.toml --output-file requirements/run.txt
 	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --constraint requirements/run.txt pyproject.toml --group dev --output-file requirements/dev.txt
 

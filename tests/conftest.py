@@ -1,13 +1,17 @@
 """Fixtures that every kind of test shares, and the count of what ran against a real server."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from tests.needs import lacking
+from tests.postgres import USER, PostgresServer, running_postgres
 from tests.realserver import HOW_TO_GET_ONE, RealServer, find_server, running_server
 from watchdog.simulator.clock import VirtualClock
+from watchdog.store.database import upgrade
 
 
 def server_binary() -> Path:
@@ -30,6 +34,34 @@ def fresh_server(tmp_path: Path) -> Iterator[RealServer]:
     """A real livekit-server of this test's own: nobody else's rooms are on it."""
     with running_server(server_binary(), tmp_path) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A real Postgres, one for each test process. Its database `migrated` is made anew for each test."""
+    with running_postgres() as server:
+        server.sql(f"CREATE DATABASE migrated OWNER {USER}")
+        # Not in this thread: an event loop of a test may run in it.
+        migrating = Thread(target=lambda: asyncio.run(upgrade(server.url("migrated"))))
+        migrating.start()
+        migrating.join()
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """A database of this test's own on it, at the newest schema."""
+    name = postgres_server.create("migrated")
+    yield postgres_server.url(name)
+    postgres_server.drop(name)
+
+
+@pytest.fixture
+def new_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """An empty one."""
+    name = postgres_server.create()
+    yield postgres_server.url(name)
+    postgres_server.drop(name)
 
 
 @pytest.fixture

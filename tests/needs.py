@@ -16,6 +16,7 @@ PACKAGES = {
     "buildah": "buildah",
     "debootstrap": "debootstrap",
     "unshare": "util-linux",
+    "postgres": "postgresql",
 }
 """The programs that tests start, and the Debian package that has each."""
 

@@ -97,7 +97,7 @@ WRONG = {
         variables={"WATCHDOG_HTTP__LISTEN": "localhost-9779"},
     ),
     "database URL": Case(
-        ("WATCHDOG_DATABASE: must begin with sqlite+aiosqlite:///",),
+        ("WATCHDOG_DATABASE: must be a file, like sqlite+aiosqlite:///",),
         variables={"WATCHDOG_DATABASE": f"mysql://root:{SECRET}@db/watchdog"},
     ),
     "several things at once": Case(

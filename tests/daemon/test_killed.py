@@ -102,15 +102,29 @@ async def told(live: Watchers, fault: FaultKind | None, point: int, database: st
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("fault", [None, FaultKind.LOST_ANSWER, FaultKind.ERROR_500])
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (None, "sqlite"),
+        (FaultKind.LOST_ANSWER, "sqlite"),
+        (FaultKind.ERROR_500, "sqlite"),
+        (None, "postgres"),
+    ],
+)
 async def test_a_kill_at_any_point_leaves_a_whole_audit_and_at_most_one_request_for_an_intent(
-    fault, tmp_path
+    fault, kind, tmp_path, request
 ):
+    def database(point: int) -> str:
+        if kind == "sqlite":
+            return f"sqlite+aiosqlite:///{tmp_path}/{point}.db"
+        server = request.getfixturevalue("postgres_server")
+        return server.url(server.create("migrated"))
+
     killed = 0
     async with watchers() as one, watchers() as other:
         for first in range(1, MOST_POINTS, 2):
             lives = (
-                told(live, fault, point, f"sqlite+aiosqlite:///{tmp_path}/{point}.db")
+                told(live, fault, point, database(point))
                 for live, point in ((one, first), (other, first + 1))
             )
             found = await asyncio.gather(*lives)

@@ -60,9 +60,10 @@ def test_no_lock_says_where_to_fetch_from(lock):
         ("run.txt", PROJECT["project"]["dependencies"]),
         ("dev.txt", PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"]),
         ("run.txt", PROJECT["project"]["optional-dependencies"]["notify"]),
+        ("run.txt", PROJECT["project"]["optional-dependencies"]["postgres"]),
         ("dev.txt", PROJECT["build-system"]["requires"]),
     ],
-    ids=["run", "dev", "notify", "build"],
+    ids=["run", "dev", "notify", "postgres", "build"],
 )
 def test_a_lock_covers_what_the_project_asks_for(lock, wanted):
     held = pinned(ROOT / "requirements" / lock)

@@ -240,17 +240,17 @@ IN_THE_FILE = [
     ("http = 9779", "watchdog.toml: http: 9779 must be a table of settings"),
     # where to keep things
     (
-        f'database = "postgresql+asyncpg://watchdog:{SECRET}@db/watchdog"',
+        f'database = "postgresql+asyncpg://watchdog:{SECRET}@db"',
         (
-            "watchdog.toml: database: must begin with sqlite+aiosqlite:/// and end with the path of a "
-            "file, like sqlite+aiosqlite:///watchdog.db"
+            "watchdog.toml: database: must be a file, like sqlite+aiosqlite:///watchdog.db, or a database "
+            "on a Postgres server, like postgresql+asyncpg://user:password@host/name"
         ),
     ),
     (
         'database = "sqlite+aiosqlite://watchdog.db"',
         (
-            "watchdog.toml: database: must begin with sqlite+aiosqlite:/// and end with the path of a "
-            "file, like sqlite+aiosqlite:///watchdog.db"
+            "watchdog.toml: database: must be a file, like sqlite+aiosqlite:///watchdog.db, or a database "
+            "on a Postgres server, like postgresql+asyncpg://user:password@host/name"
         ),
     ),
     # who counts as what

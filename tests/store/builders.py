@@ -117,33 +117,6 @@ def tick(
     )
 
 
-TABLES = ("episodes", "episode_agents", "tick_journal", "closed_spend")
-
-
-class RowCounter:
-    """Counts rows by triggers in the file itself, independently of what any driver reports."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("CREATE TABLE written (what TEXT)")
-            for table in TABLES:
-                for verb in ("INSERT", "UPDATE", "DELETE"):
-                    connection.execute(
-                        f"CREATE TRIGGER count_{table}_{verb} AFTER {verb} ON {table}"
-                        f" BEGIN INSERT INTO written VALUES ('{verb} {table}'); END"
-                    )
-            connection.commit()
-
-    def take(self) -> list[str]:
-        """What was written since the last call, one entry a row."""
-        with closing(sqlite3.connect(self.path)) as connection:
-            rows = [what for (what,) in connection.execute("SELECT what FROM written")]
-            connection.execute("DELETE FROM written")
-            connection.commit()
-        return sorted(rows)
-
-
 def sqlite_rows(path: Path, query: str) -> list[tuple[object, ...]]:
     """What a plain SQLite shell would answer."""
     with closing(sqlite3.connect(path)) as connection:

@@ -1,16 +1,14 @@
 """One tick, one transaction, and one row where nothing changed."""
 
 import asyncio
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from sqlalchemy import event
 
-from tests.store.builders import RowCounter, agent, at, closed, episode, seen_at, sqlite_rows, tick
+from tests.store.builders import agent, at, closed, episode, seen_at, tick
+from tests.store.shell import RowCounter, Shell
 from watchdog.core.errors import StoreError
 from watchdog.core.model import TickResult
 from watchdog.core.records import ProjectMemory
@@ -20,12 +18,16 @@ from watchdog.store import rows as store_rows
 from watchdog.store.database import Database, open_database
 from watchdog.store.episodes import EpisodeStore
 
+NOT_NULL = (
+    r"(NOT NULL constraint failed: {table}\.{column})"
+    r'|(null value in column "{column}" of relation "{table}")'
+)
 ONE = Spend(Decimal(1), Decimal(2))
 
 
 @pytest.fixture
-def counter(database: Database, path: Path) -> RowCounter:
-    return RowCounter(path)
+def counter(database: Database, shell: Shell) -> RowCounter:
+    return RowCounter(shell)
 
 
 RING = 64
@@ -64,7 +66,7 @@ async def test_a_tick_in_which_nothing_changed_asks_the_database_nothing(
         asked.append(statement.split(maxsplit=1)[0])
 
     await store.commit(tick(1 + 2 * RING, seen={"E1": 30}), [], {})
-    assert asked == ["BEGIN", "UPDATE"]
+    assert [verb for verb in asked if verb != "BEGIN"] == ["UPDATE"]
 
 
 async def test_rows_are_counted_for_what_was_really_written(
@@ -162,20 +164,22 @@ async def test_a_slot_skipped_by_the_numbering_does_not_lose_what_it_held(
 
 
 async def test_a_commit_that_fails_in_the_middle_leaves_nothing(
-    store: EpisodeStore, path: Path
+    store: EpisodeStore, shell: Shell
 ) -> None:
     before = episode("E1")
     await store.commit(tick(1), [before], {"support": ONE})
     # The rows of E2 and E3 are valid; E3's second agent breaks a real constraint (NOT NULL).
     broken = replace(agent(2), identity=None)  # type: ignore[arg-type]
-    with pytest.raises(StoreError, match=r"NOT NULL constraint failed: episode_agents\.identity"):
+    with pytest.raises(
+        StoreError, match=NOT_NULL.format(table="episode_agents", column="identity")
+    ):
         await store.commit(
             tick(2),
             [seen_at(before, 15), episode("E2"), episode("E3", agents=(agent(1), broken))],
             {"support": ONE},
         )
-    assert sqlite_rows(path, "SELECT id FROM episodes") == [("E1",)]
-    assert sqlite_rows(path, "SELECT number FROM tick_journal") == [(1,)]
+    assert shell.rows("SELECT id FROM episodes") == [("E1",)]
+    assert shell.rows("SELECT number FROM tick_journal") == [("1",)]
     memory = await EpisodeStore(store._database).load("main")
     assert memory == ProjectMemory((before,), (), tick(1), tick(1).at, {"support": ONE})
 
@@ -194,7 +198,7 @@ async def test_the_commit_after_a_failed_one_writes_what_that_one_did_not(
 
 
 async def test_a_cancelled_commit_is_carried_through_and_leaves_no_lock_behind(
-    store: EpisodeStore, database: Database
+    store: EpisodeStore, database: Database, shell: Shell
 ) -> None:
     tasks: list[asyncio.Task[int]] = []
     cancel_at = statements = 0
@@ -221,8 +225,7 @@ async def test_a_cancelled_commit_is_carried_through_and_leaves_no_lock_behind(
         assert len(memory.closed_spend) == cancel_at
         assert memory.last == tick(cancel_at)
         # The task, and what it holds on to, is still there: another process can write all the same.
-        with closing(sqlite3.connect(database.name, timeout=0)) as other:
-            other.execute("BEGIN IMMEDIATE")
+        shell.lock_at_once()
         if not interrupted:
             break
     assert cancel_at > 5
@@ -248,13 +251,12 @@ async def test_thousands_of_new_episodes_are_one_commit_of_few_statements(
 
     @event.listens_for(database._engine.sync_engine, "before_cursor_execute")
     def note(_c: object, _cur: object, statement: str, *_: object) -> None:
-        if not statement.startswith("SELECT"):
+        if not statement.startswith(("BEGIN", "SELECT")):
             writes.append(" ".join(statement.split()[:3]))
 
     many = [episode(f"E{number:05}") for number in range(5000)]
     assert await store.commit(tick(1), many, {}) == 10_001
     assert writes == [
-        "BEGIN IMMEDIATE",
         "INSERT INTO episodes",
         "INSERT INTO episode_agents",
         "UPDATE tick_journal SET",
@@ -287,15 +289,13 @@ async def test_a_committing_store_that_was_never_loaded_reads_the_rows_first(
     assert (await fresh.load("main")).episodes == (seen_at(one, 30),)
 
 
+@pytest.mark.parametrize("kind", ["sqlite"])  # the driver of Postgres does not count
 async def test_rows_that_vanish_under_the_daemon_are_reported_and_written_anew(
-    store: EpisodeStore, path: Path
+    store: EpisodeStore, shell: Shell
 ) -> None:
     one = episode("E1")
     await store.commit(tick(1), [one], {})
-    with closing(sqlite3.connect(path)) as shell:
-        shell.execute("PRAGMA foreign_keys=ON")
-        shell.execute("DELETE FROM episodes")
-        shell.commit()
+    shell.run("DELETE FROM episodes")
     changed = replace(one, person_seen=True)
     with pytest.raises(StoreError, match="vanished from the database"):
         await store.commit(tick(2), [changed], {})

@@ -2,12 +2,10 @@
 
 import os
 import random
-import sqlite3
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -16,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.store.builders import LINE, START, agent, at, closed, episode, seen_at, sqlite_rows, tick
+from tests.store.shell import Shell
 from watchdog.core.avoided import Avoidance, Basis
 from watchdog.core.days import DayCount, DayLine, day_counts, day_lines
 from watchdog.core.errors import StoreError
@@ -246,7 +245,7 @@ async def test_an_episode_is_counted_under_its_first_agent_and_no_recorder(
 
 
 async def test_open_episodes_and_young_ones_are_left_alone(
-    history: HistoryStore, database: Database, path: Path
+    history: HistoryStore, database: Database, shell: Shell
 ) -> None:
     still_open = episode("E1", since=-50 * DAY)
     young = ended("E2", 0, DAY)
@@ -255,8 +254,8 @@ async def test_open_episodes_and_young_ones_are_left_alone(
     assert await history.daily() == Daily((), ())
     assert await history.roll_up(young.bounds.first_gone_at + timedelta(microseconds=1), 100) == 1
     assert await EpisodeStore(database).episodes_since() == (still_open,)
-    assert sqlite_rows(path, "SELECT DISTINCT episode_id FROM ledger") == [("E1",)]
-    assert sqlite_rows(path, "SELECT DISTINCT episode_id FROM episode_agents") == [("E1",)]
+    assert shell.rows("SELECT DISTINCT episode_id FROM ledger") == [("E1",)]
+    assert shell.rows("SELECT DISTINCT episode_id FROM episode_agents") == [("E1",)]
 
 
 async def test_again_does_nothing(history: HistoryStore, database: Database) -> None:
@@ -382,15 +381,11 @@ async def test_what_was_avoided_in_all_stays_the_same(
 
 
 async def test_a_batch_that_fails_changes_nothing(
-    history: HistoryStore, database: Database, path: Path
+    history: HistoryStore, database: Database, shell: Shell
 ) -> None:
     episodes, lines = seeded(3, 12)
     await keep(database, episodes, lines)
-    with closing(sqlite3.connect(path)) as shell:
-        shell.execute(
-            "CREATE TRIGGER no AFTER INSERT ON daily_counts BEGIN SELECT RAISE(ABORT, 'no'); END"
-        )
-        shell.commit()
+    shell.on("AFTER INSERT", "daily_counts", "fail")
     with pytest.raises(StoreError):
         await history.roll_up(LATER, 100)
     assert len(await EpisodeStore(database).episodes_since()) == 12
@@ -398,15 +393,10 @@ async def test_a_batch_that_fails_changes_nothing(
 
 
 async def test_a_row_that_is_not_deleted_undoes_its_batch(
-    history: HistoryStore, database: Database, path: Path
+    history: HistoryStore, database: Database, shell: Shell
 ) -> None:
     await keep(database, [ended("E1", 0, 60), ended("E2", 0, 60)], {"E1": (line(),)})
-    with closing(sqlite3.connect(path)) as shell:
-        shell.execute(
-            "CREATE TRIGGER stays BEFORE DELETE ON episodes WHEN OLD.id = 'E2'"
-            " BEGIN SELECT RAISE(IGNORE); END"
-        )
-        shell.commit()
+    shell.on("BEFORE DELETE", "episodes", "ignore", when="OLD.id = 'E2'")
     with pytest.raises(StoreError, match="1 rows of episodes changed while they were rolled up"):
         await history.roll_up(LATER, 100)
     assert len(await EpisodeStore(database).episodes_since()) == 2

@@ -77,6 +77,7 @@ def test_what_a_lock_file_happens_to_hold_does_no_harm(path: Path) -> None:
             RunLock(path).acquire()
 
 
+@pytest.mark.parametrize("kind", ["sqlite"])
 async def test_reading_and_the_schema_need_no_lock_but_a_migration_does(url: str) -> None:
     with run_lock(url):
         await (await open_database(url)).close()

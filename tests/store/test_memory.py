@@ -2,17 +2,16 @@
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from tests.store.builders import agent, at, closed, episode, seen_at, sqlite_rows, tick
+from tests.store.builders import agent, at, closed, episode, seen_at, tick
+from tests.store.shell import Shell
 from watchdog.core.errors import StoreError
 from watchdog.core.records import ProjectMemory
 from watchdog.core.spend import Spend
@@ -160,13 +159,15 @@ async def test_t37_a_killed_run_leaves_exactly_its_last_commit(url: str, ticks: 
     assert memory.closed_spend == {"support": Spend(Decimal(number))}
 
 
-async def test_a_value_that_is_not_ours_is_one_clear_error(store: EpisodeStore, path: Path) -> None:
+async def test_a_value_that_is_not_ours_is_one_clear_error(
+    store: EpisodeStore, shell: Shell
+) -> None:
     await store.commit(tick(1), [episode("E1")], {})
-    with closing(sqlite3.connect(path)) as shell:
-        shell.execute("UPDATE episode_agents SET role = 'conductor'")
-        shell.commit()
-    assert sqlite_rows(path, "SELECT role FROM episode_agents") == [("conductor",)]
-    with pytest.raises(StoreError, match=r"watchdog\.db holds.* 'conductor' is not a valid Role"):
+    shell.run("UPDATE episode_agents SET role = 'conductor'")
+    assert shell.rows("SELECT role FROM episode_agents") == [("conductor",)]
+    with pytest.raises(
+        StoreError, match=r"the database .* holds.* 'conductor' is not a valid Role"
+    ):
         await store.load("main")
 
 

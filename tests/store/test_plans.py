@@ -15,6 +15,8 @@ from watchdog.store.database import Database
 from watchdog.store.episodes import EpisodeStore
 from watchdog.store.history import HistoryStore
 
+SQLITE = pytest.mark.parametrize("kind", ["sqlite"])
+"""Of a handful of rows Postgres does not say which index it would take of a million."""
 GROWS = "episodes|episode_agents|ledger|avoided|corrections|audit|daily_spend|daily_counts|daily_avoided"
 
 
@@ -32,12 +34,14 @@ class Said:
             self.statements.setdefault(statement, tuple(parameters[0] if many else parameters))
 
     async def plans(self) -> dict[str, list[str]]:
-        plans = {}
+        sqlite, plans = self._database.place.is_sqlite, {}
         async with self._database.reading() as connection:
+            if not sqlite:  # of the few rows of a test it would read all
+                await connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
             for statement, parameters in list(self.statements.items()):
-                explain = f"EXPLAIN QUERY PLAN {statement}"
+                explain = f"EXPLAIN {'QUERY PLAN' if sqlite else ''} {statement}"
                 rows = (await connection.exec_driver_sql(explain, parameters)).all()
-                plans[statement] = [row[3] for row in rows]
+                plans[statement] = [row[3] if sqlite else row[0] for row in rows]
         return plans
 
 
@@ -65,10 +69,11 @@ async def test_nothing_reads_a_whole_table_that_grows(database: Database) -> Non
     await live_a_while(database)
     plans = await said.plans()
     assert len(plans) > 25
-    whole = re.compile(rf"SCAN ({GROWS})\b")
+    whole = re.compile(rf"SCAN ({GROWS})\b|.*Seq Scan on ({GROWS})\b")
     assert {s: plan for s, plan in plans.items() if any(map(whole.match, plan))} == {}
 
 
+@SQLITE
 async def test_no_closed_episode_but_those_asked_for_is_read(database: Database) -> None:
     said = Said(database)
     await live_a_while(database)
@@ -86,6 +91,7 @@ async def test_no_closed_episode_but_those_asked_for_is_read(database: Database)
     }
 
 
+@SQLITE
 async def test_the_newest_closed_episodes_are_read_in_order_and_no_others(
     database: Database,
 ) -> None:
@@ -100,6 +106,7 @@ async def test_the_newest_closed_episodes_are_read_in_order_and_no_others(
     assert "USE TEMP B-TREE FOR ORDER BY" not in plan  # but for those that ended at one moment
 
 
+@SQLITE
 @pytest.mark.parametrize("project", ["main", None])
 async def test_a_report_reads_of_each_day_what_began_on_it(
     database: Database, project: str | None

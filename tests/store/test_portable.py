@@ -91,7 +91,8 @@ def said(clause: sa.ClauseElement | sa.Executable) -> str:
 def test_every_statement_of_the_module_is_among_those_tested() -> None:
     built = {name for name in vars(statements) if name.isupper() and not name.startswith("_")}
     names = {name for name in built if name.endswith("_KEYS")}
-    assert built - names - {"SUMMED"} - SUMS.keys() <= STATEMENTS.keys()
+    turns = {name for name in built if name.endswith("_TURN")}
+    assert built - names - turns - {"SUMMED"} - SUMS.keys() <= STATEMENTS.keys()
 
 
 @pytest.mark.parametrize("name", STATEMENTS)

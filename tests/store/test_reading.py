@@ -1,8 +1,6 @@
 """What commands read, in a process of their own, beside a running daemon."""
 
 import asyncio
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,15 +63,13 @@ async def test_a_reader_sees_each_commit_while_the_daemon_runs(
 
 
 async def test_a_reader_neither_waits_for_a_writing_daemon_nor_sees_half_of_it(
-    store: EpisodeStore, path: Path, url: str
+    store: EpisodeStore, database: Database, url: str
 ) -> None:
     one = episode("E1")
     await store.commit(tick(1), [one], {})
-    with closing(sqlite3.connect(path, timeout=0)) as daemon:
-        daemon.execute("BEGIN IMMEDIATE")
-        daemon.execute("UPDATE episodes SET room_name = 'half'")
-        async with await open_for_reading(url) as other:
-            assert await EpisodeStore(other).open_episodes() == (one,)
+    async with database.writing() as daemon, await open_for_reading(url) as other:
+        await daemon.exec_driver_sql("UPDATE episodes SET room_name = 'half'")
+        assert await EpisodeStore(other).open_episodes() == (one,)
 
 
 async def test_a_reader_can_change_nothing(database: Database, url: str) -> None:
@@ -81,6 +77,21 @@ async def test_a_reader_can_change_nothing(database: Database, url: str) -> None
         with pytest.raises(StoreError, match="is read-only"):
             await EpisodeStore(other).commit(tick(1), [], {})
     assert await EpisodeStore(database).last_ticks() == {}
+
+
+async def test_what_is_read_in_one_transaction_is_one_state(
+    store: EpisodeStore, database: Database
+) -> None:
+    count = "SELECT count(*) FROM episodes"
+    async with database.reading() as reader:
+        before = (await reader.exec_driver_sql(count)).scalar_one()
+        await store.commit(tick(1), [episode("E1")], {})
+        assert (await reader.exec_driver_sql(count)).scalar_one() == before == 0
+    async with database.snapshot() as moment:
+        assert len(await EpisodeStore(moment).open_episodes()) == 1
+        await store.commit(tick(2), [episode("E2")], {})
+        assert len(await EpisodeStore(moment).open_episodes()) == 1
+    assert len(await store.open_episodes()) == 2
 
 
 async def test_reading_where_there_is_no_database_says_so_and_makes_none(

@@ -87,12 +87,14 @@ def check_server_url(value: str) -> str:
 def check_database_url(value: str) -> str:
     """A database URL of SQLAlchemy's. What is wrong never repeats the URL: it may hold a password."""
     scheme, colon, rest = value.partition("://")
-    if not colon or scheme != "sqlite+aiosqlite" or (rest and not rest.startswith("/")):
-        raise ValueError(
-            "must begin with sqlite+aiosqlite:/// and end with the path of a file, "
-            "like sqlite+aiosqlite:///watchdog.db"
-        )
-    return value
+    if colon and scheme == "sqlite+aiosqlite" and (not rest or rest.startswith("/")):
+        return value
+    if colon and scheme == "postgresql+asyncpg" and rest.partition("?")[0].partition("/")[2]:
+        return value
+    raise ValueError(
+        "must be a file, like sqlite+aiosqlite:///watchdog.db, or a database on a Postgres server, "
+        "like postgresql+asyncpg://user:password@host/name"
+    )
 
 
 def check_agent_glob(value: str) -> str:

@@ -70,7 +70,9 @@ class Settings(BaseSettings):
     )
     database: Annotated[str, AfterValidator(check_database_url)] = Field(
         default="sqlite+aiosqlite:///watchdog.db",
-        description="Where episodes are kept; a relative path starts at the working directory",
+        repr=False,  # it may hold a password
+        description="Where episodes are kept: a file (a relative path starts at the working directory), or "
+        "`postgresql+asyncpg://user:password@host/name`",
     )
     retention: Retention = Field(
         default=timedelta(days=90),

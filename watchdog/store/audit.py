@@ -31,7 +31,7 @@ class AuditStore:
         """Add lines, all or none; an outcome also closes the request by hand whose id its intent bears."""
         if not entries:
             return
-        async with self._database.writing() as connection:
+        async with self._database.auditing() as connection:
             for entry in entries:
                 await insert_entry(connection, entry)
                 if entry.kind is AuditKind.OUTCOME and entry.intent:

@@ -45,7 +45,7 @@ class ControlStore:
     async def pause(self, project: str, pause: Pause) -> bool:
         """Delete nothing in this project any more; False where it was paused already."""
         row = {"project": project, "since": pause.since, "actor": pause.actor}
-        async with self._database.writing() as connection:
+        async with self._database.auditing() as connection:
             found = await connection.execute(sql.PAUSE, {"project": project})
             if found.first() is not None:
                 return False
@@ -59,7 +59,7 @@ class ControlStore:
     @uninterrupted
     async def resume(self, project: str, at: datetime, actor: str, reason: str = "") -> bool:
         """Take a pause back; False where there was none."""
-        async with self._database.writing() as connection:
+        async with self._database.auditing() as connection:
             done = await connection.execute(sql.DELETE_PAUSE, {"key_project": project})
             if not done.rowcount:
                 return False
@@ -70,14 +70,14 @@ class ControlStore:
     @uninterrupted
     async def release(self, project: str, at: datetime, actor: str, reason: str = "") -> None:
         """Let everything go that waits because it is too much."""
-        async with self._database.writing() as connection:
+        async with self._database.auditing() as connection:
             entry = AuditEntry(at, project, AuditKind.RELEASED, actor, why=reason)
             await insert_entry(connection, entry)
 
     @uninterrupted
     async def request(self, request: DeletionRequest) -> None:
         """Ask the running daemon for a deletion."""
-        async with self._database.writing() as connection:
+        async with self._database.auditing() as connection:
             await connection.execute(
                 sql.INSERT_REQUEST,
                 {

@@ -15,7 +15,9 @@ from watchdog.store.engine import WRITES, Place, check_place, find, make_engine
 from watchdog.store.failures import explained
 from watchdog.store.lock import NoLock, RunLock
 from watchdog.store.migrate import HEAD, MigrationResult, migrate, read_revision, refuse_newer
-from watchdog.store.statements import keyed
+from watchdog.store.statements import AUDIT_TURN, TAKE_TURNS, keyed
+
+_NEVER_IDLE = sa.text("SET LOCAL idle_in_transaction_session_timeout = 0")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,9 +60,14 @@ class Database:
         """What opening it did to its schema."""
         self._engine = engine
         self._writer = engine.execution_options(**{WRITES: True})
+        self._reader = engine
+        if not place.is_sqlite:  # there each statement of a transaction sees a state of its own
+            self._reader = engine.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
         # Of one process only one transaction writes at a time, so that projects do not wait for each
         # other inside SQLite. In memory there is a single connection, which readers share.
-        self._one_writer = asyncio.Lock()
+        self._one_writer = asyncio.Lock() if place.is_sqlite else None
         self._one_reader = self._one_writer if place.in_memory else None
 
     @property
@@ -70,10 +77,10 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that only reads: with SQLite one consistent state. Raises only StoreError."""
+        """A transaction that only reads, and sees one consistent state. Raises only StoreError."""
         async with self._one_reader or nullcontext():
             with explained(self.name):
-                async with self._engine.connect() as connection, connection.begin():
+                async with self._reader.connect() as connection, connection.begin():
                     yield connection
 
     @asynccontextmanager
@@ -82,14 +89,11 @@ class Database:
 
         For what takes several readings to add up, while somebody moves rows from one table to another.
         """
-        engine = self._engine
-        if (
-            not self.place.is_sqlite
-        ):  # there every statement of a transaction sees a state of its own
-            engine = engine.execution_options(isolation_level="REPEATABLE READ")
         async with self._one_reader or nullcontext():
             with explained(self.name):
-                async with engine.connect() as connection, connection.begin():
+                async with self._reader.connect() as connection, connection.begin():
+                    if not self.place.is_sqlite:  # what is read can take long to add up
+                        await connection.execute(_NEVER_IDLE)
                     yield _Snapshot(self._engine, self.place, self.migration, connection)
 
     @asynccontextmanager
@@ -98,10 +102,18 @@ class Database:
 
         Raises only StoreError. A power cut loses nothing that was committed.
         """
-        async with self._one_writer:
+        async with self._one_writer or nullcontext():
             with explained(self.name):
                 async with self._writer.connect() as connection, connection.begin():
                     yield connection
+
+    @asynccontextmanager
+    async def auditing(self) -> AsyncIterator[AsyncConnection]:
+        """`writing` for what adds lines to the audit: of all processes one at a time, as it numbers them."""
+        async with self.writing() as connection:
+            if not self.place.is_sqlite:  # there whoever writes is alone
+                await connection.execute(TAKE_TURNS, {"key": AUDIT_TURN})
+            yield connection
 
     async def close(self) -> None:
         """Close every connection."""

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,21 @@ WRITES = "watchdog_writes"
 """Execution option of the connections that write: they take SQLite's write lock when they begin."""
 
 _BUSY_MS = 5000
+_CONNECT_SECONDS = 10.0
+_ANSWER_SECONDS = 120.0
+"""Longer than any statement of ours takes: a server that fell silent must not keep a tick for ever."""
+IDLE_SECONDS = 10.0
+"""A transaction on Postgres that says nothing for so long is ended by the server.
+
+Its process is paused or cut off, and would keep what it has locked from everybody else.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a database is. `name` is fit for messages: the path, or the URL without its password."""
 
-    url: URL
+    url: URL = field(repr=False)  # holds the password
     name: str
     path: Path | None
     """The file of a SQLite database; None in memory and on a server."""
@@ -130,6 +138,14 @@ def make_engine(place: Place, *, read_only: bool = False) -> AsyncEngine:
     elif not place.is_sqlite:
         options["pool_pre_ping"] = True
         options["execution_options"] = {"postgresql_readonly": read_only}
+        options["connect_args"] = {
+            "timeout": _CONNECT_SECONDS,
+            "command_timeout": _ANSWER_SECONDS,
+            "server_settings": {
+                "application_name": "livekit-watchdog",
+                "idle_in_transaction_session_timeout": f"{IDLE_SECONDS:.0f}s",
+            },
+        }
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", SAWarning)  # how an unknown option is reported
@@ -137,7 +153,7 @@ def make_engine(place: Place, *, read_only: bool = False) -> AsyncEngine:
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"`database` {place.name} needs the Python package {error.name}, which is not installed:"
-            f" pip install {error.name}, or use {SQLITE}:///watchdog.db"
+            f" pip install 'livekit-agent-watchdog[postgres]', or use {SQLITE}:///watchdog.db"
         ) from error
     except (ArgumentError, SAWarning, TypeError, ValueError):
         raise ConfigurationError(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
 from watchdog.core.errors import ConfigurationError, StoreError, WatchdogError
+from watchdog.store.sqlstates import explain_postgres, holds_values
 
 _PLACE_ERRORS = frozenset(
     {
@@ -36,7 +37,9 @@ def explained(database: str, *, opening: bool = False) -> Iterator[None]:
     except WatchdogError:
         raise
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-        raise _explain(error, database, opening=opening) from error
+        said = _explain(error, database, opening=opening)
+        # Postgres adds the whole row that broke a constraint: room names can hold phone numbers.
+        raise said from None if holds_values(error) else error
     except TypeError as error:
         if not opening:
             raise
@@ -53,6 +56,8 @@ def explained(database: str, *, opening: bool = False) -> Iterator[None]:
 
 def _explain(error: Exception, database: str, *, opening: bool) -> WatchdogError:
     cause = _cause(error)
+    if said := explain_postgres(error, database, opening=opening):
+        return said
     place: type[WatchdogError] = ConfigurationError if opening else StoreError
     match _code(cause):
         case sqlite3.SQLITE_NOTADB:

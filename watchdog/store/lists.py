@@ -54,7 +54,7 @@ class ListStore:
     async def add(self, entry: ListEntry) -> tuple[ListEntry, ...]:
         """Add an entry in the place of one in force with its list, pattern and project; returns the old."""
         same = (entry.list, entry.pattern, entry.project)
-        async with self._database.writing() as connection:
+        async with self._database.auditing() as connection:
             before = {"key_until": entry.since - PUT_AWAY_AFTER}
             await connection.execute(sql.PUT_AWAY_LISTED, before)
             old = tuple(
@@ -83,7 +83,7 @@ class ListStore:
     @uninterrupted
     async def remove(self, removal: Removal) -> tuple[ListEntry, ...]:
         """Take entries off; returns them as they were, none where no such one was in force."""
-        async with self._database.writing() as connection:
+        async with self._database.auditing() as connection:
             gone = tuple(e for e in await _not_removed(connection) if removal.means(e))
             for entry in gone:
                 await _remove(connection, entry, removal.at)

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from watchdog.core.errors import ConfigurationError, StoreError
 from watchdog.store.engine import WRITES, Place
 from watchdog.store.failures import explained
+from watchdog.store.statements import MIGRATION_TURN, TAKE_TURNS
 
 HEAD = "0004"
 """The revision this version works with: the newest in `migrations/`."""
@@ -142,6 +143,7 @@ async def _exclusively(engine: AsyncEngine, place: Place) -> AsyncIterator[Async
     async with engine.execution_options(**{WRITES: True}).connect() as connection:
         if not place.is_sqlite:
             async with connection.begin():
+                await connection.execute(TAKE_TURNS, {"key": MIGRATION_TURN})
                 yield connection
             return
         raw = (await connection.get_raw_connection()).driver_connection

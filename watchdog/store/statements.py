@@ -25,6 +25,12 @@ from watchdog.store.tables import (
     webhook_ids,
 )
 
+TAKE_TURNS = sa.select(sa.func.pg_advisory_xact_lock(sa.bindparam("key", type_=sa.BigInteger)))
+"""Postgres only: wait until no other transaction has this key, and have it until this one ends."""
+AUDIT_TURN = 0x77617463_00000001
+"""The keys of this application begin with the letters `watc`."""
+MIGRATION_TURN = 0x77617463_00000002
+
 _KEY = "key_"
 """Prefix of the parameters that find a row: SQLAlchemy wants names other than the columns' own."""
 
@@ -95,7 +101,7 @@ INSERT_AUDIT = sa.insert(audit).values(
     {c.name: sa.bindparam(c.name, type_=c.type) for c in audit.c if c.name != "number"}
     | {"number": _next_number}
 )
-"""Numbered within the transaction: with SQLite only one of them writes at a time."""
+"""Numbered within the transaction: only one of them writes here at a time (`Database.auditing`)."""
 _settled = (
     sa.select(audit.c.intent).where(
         audit.c.project == sa.bindparam("project"), audit.c.kind == "outcome"
