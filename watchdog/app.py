@@ -50,6 +50,7 @@ class Daemon:
         self.board = ReportBoard()
         self.room_names = RoomNames(settings.privacy.room_names)
         self.watched: dict[str, Watched] = {}
+        self._leaving: set[Watched] = set()
         self._tariffs: dict[str, Tariffs] = {}
         self.metrics = Metrics(CollectorRegistry(), self.room_names, unpriced=self.unpriced)
         self.on_report: Callable[[TickReport], None] = lambda _: None
@@ -96,10 +97,12 @@ class Daemon:
     async def stop(self, name: str) -> None:
         """Watch a project no longer; returns when its tick has ended and its connections are closed."""
         watched = self.watched.pop(name)
+        self._leaving.add(watched)
         if self._schedule is not None:
             self._schedule.remove(name)
         await watched.settle(LET_END_SECONDS)
         await watched.aclose()
+        self._leaving.discard(watched)
 
     def forget(self, name: str) -> None:
         """Show no more of a project that is not watched any longer."""
@@ -116,7 +119,7 @@ class Daemon:
 
     async def aclose(self) -> None:
         """Close the connections to the servers."""
-        for watched in self.watched.values():
+        for watched in self._all():
             await watched.aclose()
 
     # ---- what comes in, and what is seen ------------------------------------------------------------
@@ -207,7 +210,11 @@ class Daemon:
 
     async def _settle(self) -> None:
         """Let running ticks end by themselves, within bounds."""
-        await asyncio.gather(*(w.settle(STOP_SECONDS) for w in self.watched.values()))
+        await asyncio.gather(*(watched.settle(STOP_SECONDS) for watched in self._all()))
+
+    def _all(self) -> list[Watched]:
+        """Those that are watched, and those whose end a stop of the daemon overtook."""
+        return [*self.watched.values(), *self._leaving]
 
 
 @asynccontextmanager

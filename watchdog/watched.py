@@ -41,7 +41,7 @@ class Recipe:
         )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Watched:
     """One project at work. Must be made inside a running event loop."""
 
