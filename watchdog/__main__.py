@@ -1,6 +1,6 @@
 """`python -m watchdog`."""
 
-from watchdog.cli import main
+from watchdog.entry import main
 
 if __name__ == "__main__":
     main()

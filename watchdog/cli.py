@@ -1,21 +1,19 @@
 """The commands. Exit codes: 0 good, 1 the work failed, 2 usage or configuration."""
 
 import asyncio
-import sys
-import warnings
 from collections.abc import Coroutine
 from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 
-from watchdog import __version__, acting, listing, pricelist, replaying, spending, trynotify
+from watchdog import __version__, acting, entry, listing, pricelist, replaying, spending, trynotify
 from watchdog.clocks import SystemClock
-from watchdog.core.errors import RoomServiceError, StoreError, WatchdogError
+from watchdog.core.errors import RoomServiceError, StoreError
 from watchdog.core.model import TickResult
 from watchdog.core.report import TickReport
 from watchdog.expose.formats import Unpriced, backlog_json, orphan_json
-from watchdog.expose.labels import RoomNames, printable
+from watchdog.expose.labels import RoomNames
 from watchdog.expose.tables import rooms_table
 from watchdog.inquiry import ProbeFinding, RoomFinding, find_room, probe_project, split_target
 from watchdog.options import ConfigOption, JsonOption
@@ -51,23 +49,6 @@ db = typer.Typer(help="The database's schema.", no_args_is_help=True)
 app.add_typer(db, name="db")
 
 
-def main() -> None:
-    """Run the command line; every error of ours is one sentence on stderr."""
-    if not sys.warnoptions:
-        # Libraries warn programmers, as of the short secret of `livekit-server --dev`.
-        warnings.simplefilter("ignore")
-    try:
-        app(prog_name="livekit-watchdog")
-    except WatchdogError as error:
-        for line in str(error).splitlines():
-            print(f"livekit-watchdog: {printable(line)}", file=sys.stderr)  # noqa: T201
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # Whoever read our output has had enough of it, as `| head` does.
-        sys.stderr.close()
-        sys.exit(0)
-
-
 @app.callback(invoke_without_command=True)
 def top(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
@@ -81,12 +62,7 @@ def top(
 @app.command()
 def run(config: ConfigOption = None) -> None:
     """Watch until SIGTERM or SIGINT."""
-    from watchdog import app as daemon
-    from watchdog.expose.logs import configure_logging
-
-    settings = load_settings(config)
-    configure_logging(settings.log.format, settings.log.level.upper())
-    _do(daemon.run(settings, SystemClock(), lambda: load_settings(config)))
+    entry.run(config)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """The program in a process of its own, without a second spent on starting Python and importing it all.
 
 One parent per test process has imported everything once; for each command it forks a child that takes
-the command's arguments, environment, directory and files, and runs `watchdog.cli.main` in them.
+the command's arguments, environment, directory and files, and runs `watchdog.entry.main` in them.
 What depends on a fresh interpreter is tested with one: see `Program` and `Terminal`.
 """
 
@@ -149,7 +149,7 @@ def _carry_out(connection: socket.socket) -> None:
 
 def _become(order: dict[str, Any], files: Sequence[int]) -> NoReturn:
     """Be the command: run it, and end as the interpreter ends, with its traceback if it has one."""
-    from watchdog.cli import main
+    from watchdog.entry import main
 
     for standard, file in enumerate((os.open(os.devnull, os.O_RDONLY), *files)):
         os.dup2(file, standard)

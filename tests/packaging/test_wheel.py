@@ -88,7 +88,7 @@ def test_it_names_one_command(wheel):
     with zipfile.ZipFile(wheel) as archive:
         [name] = [n for n in archive.namelist() if n.endswith("entry_points.txt")]
         text = archive.read(name).decode()
-    assert text.split() == ["[console_scripts]", "livekit-watchdog", "=", "watchdog.cli:main"]
+    assert text.split() == ["[console_scripts]", "livekit-watchdog", "=", "watchdog.entry:main"]
 
 
 @pytest.mark.slow
