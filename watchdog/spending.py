@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -12,18 +12,17 @@ from typing import Annotated
 
 import typer
 
-from watchdog.core.policy import Policy
-from watchdog.core.profiles import Tariffs
 from watchdog.core.spend import Spend
 from watchdog.expose.labels import RoomNames, printable
 from watchdog.options import ConfigOption, JsonOption, UsageError, time_given
 from watchdog.reporting.allowance import effective
 from watchdog.reporting.avoided import AvoidedSums, Corrected, StoredAvoidance
 from watchdog.reporting.coverage import Coverage, coverage_of
-from watchdog.reporting.entries import Case, Entry, case_of, entries_of, rolled_entries
+from watchdog.reporting.entries import rolled_entries
 from watchdog.reporting.focus import write_focus
 from watchdog.reporting.plot import SUFFIXES, draw, need_matplotlib
-from watchdog.reporting.report import TOP, By, Report, Tally
+from watchdog.reporting.question import Books, Each, Question
+from watchdog.reporting.report import TOP, By, Report
 from watchdog.reporting.window import Window
 from watchdog.settings import Settings, load_settings
 from watchdog.store.database import Database
@@ -36,30 +35,6 @@ class Format(StrEnum):
     JSON = "json"
     CSV = "csv"
     FOCUS = "focus"
-
-
-Each = Callable[[Iterable[Entry]], None]
-"""What is done with the entries of an episode, or of history that was rolled up, as they are read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Books:
-    """What a report reckons with: the tariffs and the policies of each configured project."""
-
-    tariffs: Mapping[str, Tariffs]
-    policies: Mapping[str, Sequence[Policy]]
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What was asked for; `project` is None for all of them."""
-
-    window: Window
-    by: tuple[By, ...] = (By.PROJECT, By.AGENT)
-    project: str | None = None
-    top: int = TOP
-    left: Mapping[str, Decimal] = field(default_factory=dict)
-    """What is left of the plan's allowances, by meter in its own unit; empty where nobody said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +102,7 @@ def report_command(
     if plot is not None:
         _check_plot(plot)
     names = RoomNames(settings.privacy.room_names)
-    each = _as_focus(names) if style is Format.FOCUS else _nothing
+    each = _as_focus(names) if style is Format.FOCUS else None
     found = asyncio.run(_read(settings, asked, each))
     if plot is not None:
         draw(found.report, plot)
@@ -192,7 +167,7 @@ def _check_plot(file: Path) -> None:
 # ---- what the database has -------------------------------------------------------------------------
 
 
-async def _read(settings: Settings, asked: Question, each: Each) -> Spending:
+async def _read(settings: Settings, asked: Question, each: Each | None) -> Spending:
     """Read what the settings' database has. Raises StoreError, and UsageError for an unknown project."""
     from watchdog.configured import policies_by_project
     from watchdog.reading import tariffs_of
@@ -203,28 +178,26 @@ async def _read(settings: Settings, asked: Question, each: Each) -> Spending:
         return await read_spending(database, books, asked, datetime.now(UTC), each)
 
 
-def _nothing(_: Iterable[Entry]) -> None:
-    """Nothing more is done with entries than to add them up."""
-
-
 async def read_spending(
-    database: Database, books: Books, asked: Question, now: datetime, each: Each = _nothing
+    database: Database, books: Books, asked: Question, now: datetime, each: Each | None = None
 ) -> Spending:
     """Add up what the database has; `each` episode's entries are handed on as they are read.
 
-    All of it as of one moment: an episode that is rolled up meanwhile counts once. Raises StoreError, and
-    UsageError for a project that nobody knows.
+    Without `each` the database itself adds up what it can, which is much faster. All of it as of one moment:
+    an episode that is rolled up meanwhile counts once. Raises StoreError, and UsageError for a project that
+    nobody knows.
     """
     async with database.snapshot() as still:
         return await _read_still(still, books, asked, now, each)
 
 
 async def _read_still(
-    database: Database, books: Books, asked: Question, now: datetime, each: Each
+    database: Database, books: Books, asked: Question, now: datetime, each: Each | None
 ) -> Spending:
     from watchdog.store.episodes import EpisodeStore
     from watchdog.store.history import HistoryStore
     from watchdog.store.report import ReportStore
+    from watchdog.tallying import tallied
 
     ticks = await EpisodeStore(database).last_ticks()
     known = sorted({*ticks, *books.tariffs})
@@ -233,15 +206,13 @@ async def _read_still(
             f"{asked.project!r} is no project of the configuration or the database; they are: "
             + ", ".join(map(printable, known))
         )
-    tally = Tally(asked.window, asked.by, asked.top)
-    async for case in read_cases(database, books, asked):
-        tally.case(case)
-        each(entries_of(case, asked.window))
+    tally = await tallied(database, books, asked, each)
     store, window, only = ReportStore(database), asked.window, asked.project
     history = HistoryStore(database)
     daily = await history.daily(only, *window.days)
     tally.rolled(daily.lines, daily.counts)
-    each(rolled_entries(daily.lines, window))
+    if each is not None:
+        each(rolled_entries(daily.lines, window))
     avoided = AvoidedSums()
     avoided.add_days(await history.daily_avoided(only, *window.days), window)
     async for project, one, booked in store.avoided(only, window.until):
@@ -262,30 +233,6 @@ async def _read_still(
         included=_included(books),
         effective=effective(report.totals.spend, report.meters, asked.left) if asked.left else None,
     )
-
-
-async def read_cases(database: Database, books: Books, asked: Question) -> AsyncIterator[Case]:
-    """The episodes that may lie in the window with their bills, a part at a time, oldest first."""
-    from watchdog.store.episodes import EpisodeStore
-    from watchdog.store.report import ReportStore
-
-    episodes, report = EpisodeStore(database), ReportStore(database)
-    ticks = await episodes.last_ticks()
-    until = asked.window.until
-    page = await episodes.episodes_since(asked.project, asked.window.since)
-    while page:
-        lines = await report.lines([episode.id for episode in page])
-        for episode in page:
-            if until is not None and episode.bounds.first_orphaned_at >= until:
-                return  # they come in the order in which they began
-            yield case_of(
-                episode,
-                lines.get(episode.id, ()),
-                ticks.get(episode.project),
-                books.tariffs.get(episode.project),
-                books.policies.get(episode.project, ()),
-            )
-        page = await episodes.episodes_since(asked.project, asked.window.since, after=page[-1])
 
 
 def _included(books: Books) -> dict[str, int]:

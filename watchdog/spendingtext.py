@@ -269,22 +269,20 @@ def print_spending_json(found: Spending, names: RoomNames) -> None:
             "estimate": ESTIMATE,
             "by": [by.value for by in report.by],
             "totals": _sums_json(report.totals),
-            "effective": None if found.effective is None else spend_json(found.effective),
+            "effective": None if found.effective is None else _usd(found.effective),
             "groups": [
                 {by.value: value for by, value in zip(report.by, key, strict=True)}
                 | _sums_json(sums)
                 for key, sums in report.groups.items()
             ],
             "meters": [_meter_json(meter, found) for meter in report.meters],
-            "days": [
-                {"day": day.isoformat()} | spend_json(spend) for day, spend in report.days.items()
-            ],
+            "days": [{"day": day.isoformat()} | _usd(spend) for day, spend in report.days.items()],
             "avoided": [
                 {"project": project, "basis": basis.value, "usd": f"{usd:f}"}
                 for (project, basis), usd in sorted(found.avoided.usd.items())
             ],
             "corrections": [
-                {"project": one.project, "times": one.times} | spend_json(one.less)
+                {"project": one.project, "times": one.times} | _usd(one.less)
                 for one in found.corrected
             ],
             "coverage": [_coverage_json(name, seen) for name, seen in found.coverage.items()],
@@ -316,14 +314,19 @@ def _sums_json(sums: Sums) -> dict[str, Any]:
         "episodes": sums.episodes,
         "never_attended": sums.never_attended,
         "orphaned_seconds": round(sums.orphaned_seconds, 3),
-        **(dict.fromkeys(spend_json(sums.spend)) if nothing else spend_json(sums.spend)),
+        **(dict.fromkeys(_usd(sums.spend)) if nothing else _usd(sums.spend)),
         "unpriced_seconds": _number(sums.unpriced),
         "quota_seconds": _number(sums.quota),
     }
 
 
+def _usd(spend: Spend) -> dict[str, str]:
+    """With no more digits than it takes, in whatever way a sum came about."""
+    return spend_json(Spend(*(a.normalize() for a in (spend.low, spend.high, spend.unverified))))
+
+
 def _meter_json(meter: MeterSum, found: Spending) -> dict[str, Any]:
-    spend = spend_json(meter.spend)
+    spend = _usd(meter.spend)
     return {
         "meter": meter.meter,
         "plan": meter.plan,
@@ -356,7 +359,7 @@ def _coverage_json(project: str, seen: Coverage | None) -> dict[str, Any]:
 def _room_json(room: TopRoom, names: RoomNames) -> dict[str, Any]:
     episode, case = room.case.episode, room.case
     nothing = room.unpriced and room.spend == Spend()
-    spend = spend_json(room.spend)
+    spend = _usd(room.spend)
     return {
         "project": episode.project,
         "room_name": names.private(episode.room_name),
@@ -378,7 +381,7 @@ def _agent_json(agent: AgentCauses) -> dict[str, Any]:
         "project": agent.project,
         "agent_name": agent.agent_name,
         "episodes": agent.episodes,
-        **spend_json(agent.spend),
+        **_usd(agent.spend),
         "likely_causes": [_finding_json(found) for found in agent.in_order()],
     }
 
@@ -390,7 +393,7 @@ def _finding_json(found: Finding) -> dict[str, Any]:
         "likely": likely,
         "cure": cure,
         "episodes": found.episodes,
-        **spend_json(found.spend),
+        **_usd(found.spend),
         "longest_timeout_seconds": found.longest or None,
     }
 

@@ -3,13 +3,14 @@
 Likely, not certain: the watchdog sees who is in a room and how the room is set up, never an agent's code.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from watchdog.core.alike import Alike, Circumstances, circumstances_of
 from watchdog.core.model import LEG_KINDS, AgentSpan, CloseReason, Episode, Role
-from watchdog.core.names import UNNAMED, NameLimit
+from watchdog.core.names import OTHER, UNNAMED, NameLimit
 from watchdog.core.spend import Spend
 
 MOST_NAMES = 500
@@ -121,20 +122,41 @@ class CauseTally:
     def __init__(self) -> None:
         self._agents: dict[tuple[str, str], AgentCauses] = {}
         self._names = NameLimit(MOST_NAMES)
+        self.names_ran_out = False
+        """Whether names count as `_other`: then it matters in which order episodes came."""
 
     def add(self, episode: Episode, spends: Mapping[str, Spend]) -> None:
         """Take in an episode, and what its agents cost, by name."""
         for name in dict.fromkeys(span.agent_name for span in episode.agents):
-            key = (episode.project, self._names(name))
-            agent = self._agents.setdefault(key, AgentCauses(*key))
-            spend = spends.get(name, Spend())
-            agent.episodes += 1
-            agent.spend += spend
-            for cause, longest in likely_causes(episode, name):
-                found = agent.findings.setdefault(cause, Finding(cause))
-                found.episodes += 1
-                found.spend += spend
-                found.longest = max(found.longest, longest)
+            self.add_one(episode, name, spends.get(name, Spend()))
+
+    def add_one(self, episode: Episode, name: str, spend: Spend) -> None:
+        """Take in the agents of one name in an episode, and what they cost."""
+        self._add(episode.project, name, 1, spend, likely_causes(episode, name))
+
+    def add_alike(self, alike: Alike) -> None:
+        """Take in many at once; each of their causes counts with all that they cost."""
+        causes = causes_of(alike.circumstances)
+        self._add(alike.project, alike.agent_name, alike.episodes, alike.spend, causes)
+
+    def _add(
+        self,
+        project: str,
+        name: str,
+        episodes: int,
+        spend: Spend,
+        causes: Iterable[tuple[Cause, int]],
+    ) -> None:
+        key = (project, self._names(name))
+        self.names_ran_out |= key[1] == OTHER != name
+        agent = self._agents.setdefault(key, AgentCauses(*key))
+        agent.episodes += episodes
+        agent.spend += spend
+        for cause, longest in causes:
+            found = agent.findings.setdefault(cause, Finding(cause))
+            found.episodes += episodes
+            found.spend += spend
+            found.longest = max(found.longest, longest)
 
     def found(self) -> tuple[AgentCauses, ...]:
         """By agent, the dearest first."""
@@ -148,16 +170,9 @@ class CauseTally:
 
 def likely_causes(episode: Episode, name: str) -> Iterator[tuple[Cause, int]]:
     """What is likely of the agents of one name in an episode, with the timeout in seconds that is meant."""
+    yield from causes_of(circumstances_of(episode))
     if episode.stranded_since is not None:
-        yield Cause.DEAD_NODE, 0
         return
-    match episode.close_reason:
-        case CloseReason.PERSON_RETURNED:
-            yield Cause.PERSON_RETURNED, 0
-        case CloseReason.PERSON_JOINED:
-            yield Cause.TOO_EARLY, 0
-        case _:
-            yield from _of_the_room(episode)
     spans = [
         span
         for span in episode.agents
@@ -170,16 +185,30 @@ def likely_causes(episode: Episode, name: str) -> Iterator[tuple[Cause, int]]:
         yield Cause.FLAPPING, 0
 
 
-def _of_the_room(episode: Episode) -> Iterator[tuple[Cause, int]]:
+def causes_of(known: Circumstances) -> Iterator[tuple[Cause, int]]:
+    """The same, as far as it does not depend on the agents: one connection of a name shows nothing more."""
+    if known.stranded:
+        yield Cause.DEAD_NODE, 0
+        return
+    match known.close_reason:
+        case CloseReason.PERSON_RETURNED:
+            yield Cause.PERSON_RETURNED, 0
+        case CloseReason.PERSON_JOINED:
+            yield Cause.TOO_EARLY, 0
+        case _:
+            yield from _of_the_room(known)
+
+
+def _of_the_room(known: Circumstances) -> Iterator[tuple[Cause, int]]:
     """Where it is not known whether a person was ever there, either timeout can be what keeps the room."""
-    if episode.person_seen is not False and episode.departure_timeout > USUAL_DEPARTURE:
-        yield Cause.LONG_DEPARTURE_TIMEOUT, episode.departure_timeout
-    if episode.person_seen is False:
+    if known.person_seen is not False and known.departure_timeout > USUAL_DEPARTURE:
+        yield Cause.LONG_DEPARTURE_TIMEOUT, known.departure_timeout
+    if known.person_seen is False:
         yield Cause.NEVER_ATTENDED, 0
-    if not episode.person_seen and episode.empty_timeout > USUAL_EMPTY:
-        yield Cause.LONG_EMPTY_TIMEOUT, episode.empty_timeout
-    if episode.person_seen:
-        lost = episode.hung_up is False
+    if not known.person_seen and known.empty_timeout > USUAL_EMPTY:
+        yield Cause.LONG_EMPTY_TIMEOUT, known.empty_timeout
+    if known.person_seen:
+        lost = known.hung_up is False
         yield (Cause.LOST_CONNECTION if lost else Cause.NO_AWAY_HANDLER), 0
 
 

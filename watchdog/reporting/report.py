@@ -4,14 +4,16 @@ Pure. A `Tally` takes in one episode after the other and keeps sums only, so tha
 more memory than a short one; history that was rolled up by day goes in beside them.
 """
 
-import heapq
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
+from watchdog.core.alike import ClosedDay
 from watchdog.core.days import DayCount, DayKey, DayLine
+from watchdog.core.dearest import Dearest, Rank
 from watchdog.core.ledger import LedgerLine
 from watchdog.core.spend import Spend
 from watchdog.reporting.causes import AgentCauses, CauseTally
@@ -43,6 +45,7 @@ AGES: tuple[tuple[str, float], ...] = (
     ("> 1d", float("inf")),
 )
 """The classes of age, each with the seconds below which an age is in it."""
+_BELOW = [below for _, below in AGES]
 
 
 class By(StrEnum):
@@ -87,7 +90,13 @@ class Sums:
     quota: Decimal = Decimal(0)
     episodes: int = 0
     never_attended: int = 0
-    orphaned_seconds: float = 0.0
+    orphaned_microseconds: int = 0
+    """A whole number: a sum of it does not depend on the order."""
+
+    @property
+    def orphaned_seconds(self) -> float:
+        """How long rooms were orphaned."""
+        return self.orphaned_microseconds / 1e6
 
     def add(self, line: LedgerLine) -> None:
         """With a line's money, or its time where it has no price."""
@@ -101,7 +110,7 @@ class Sums:
         """With the episodes of a day."""
         self.episodes += one.episodes
         self.never_attended += one.never_attended
-        self.orphaned_seconds += one.orphaned_seconds
+        self.orphaned_microseconds += round(one.orphaned_seconds * 1e6)
 
 
 @dataclass(slots=True)
@@ -156,16 +165,14 @@ class Tally:
         """Of this window, grouped so, with the `top` dearest rooms."""
         self.window = window
         self.by = tuple(by)
-        self._top = top
         self._totals = Sums()
         self._groups: dict[tuple[str, ...], Sums] = {}
         self._meters: dict[tuple[str, str, str, bool], MeterSum] = {}
         self._days: dict[date, Spend] = {}
-        self._rooms: list[tuple[tuple[Decimal, Decimal, float, int], TopRoom]] = []
+        self._rooms = Dearest[TopRoom](top)
         self._causes = CauseTally()
         self._ages = [0] * len(AGES)
         self._estimates: dict[Estimate, int] = {}
-        self._taken = 0
 
     def case(self, case: Case) -> None:
         """Take in one episode, as far as it lies in the window."""
@@ -181,9 +188,33 @@ class Tally:
         for one in counts_of(case, self.window):
             self._count(one)
         self._estimates[case.estimate] = self._estimates.get(case.estimate, 0) + 1
-        self._ages[next(n for n, (_, below) in enumerate(AGES) if case.age < below)] += 1
+        self._age(case.age)
         self._causes.add(case.episode, spends)
         self._room(TopRoom(case, sum(spends.values(), Spend()), unpriced))
+
+    def day(self, day: ClosedDay) -> None:
+        """Take in the closed episodes of a day that lies in the window, but for the rooms they were in."""
+        self.rolled(day.lines, day.counts)
+        if day.lasted:
+            known = self._estimates.get(Estimate.BOOKED, 0)
+            self._estimates[Estimate.BOOKED] = known + len(day.lasted)
+        for age in day.lasted:
+            self._age(age)
+        for alike in day.alike:
+            self._causes.add_alike(alike)
+        for episode, name, spend in day.apart:
+            self._causes.add_one(episode, name, spend)
+
+    def room(self, case: Case) -> None:
+        """Take in the room of an episode that `day` has counted, as one of the dearest."""
+        lines = [entry.line for entry in entries_of(case, self.window)]
+        spend = sum((line.spend for line in lines), Spend())
+        self._room(TopRoom(case, spend, any(line.price is None for line in lines)))
+
+    @property
+    def names_ran_out(self) -> bool:
+        """Whether there were too many agent names: then it matters in which order episodes were taken in."""
+        return self._causes.names_ran_out
 
     def rolled(self, lines: Iterable[DayLine], counts: Iterable[DayCount]) -> None:
         """Take in history that was rolled up by day: of its rooms and their ages nothing is known."""
@@ -199,12 +230,12 @@ class Tally:
             by=self.by,
             totals=self._totals,
             groups=dict(sorted(self._groups.items(), key=self._order)),
-            meters=tuple(sorted(self._meters.values(), key=lambda m: (-m.spend.high, m.meter))),
+            meters=tuple(sorted(self._meters.values(), key=_meter_order)),
             days=dict(sorted(self._days.items())),
-            rooms=tuple(room for _, room in sorted(self._rooms, key=lambda r: r[0], reverse=True)),
+            rooms=self._rooms.found(),
             agents=self._causes.found(),
             ages=tuple(self._ages),
-            estimates=self._estimates,
+            estimates={how: n for how in Estimate if (n := self._estimates.get(how))},
         )
 
     def _order(
@@ -234,9 +265,14 @@ class Tally:
     def _group(self, key: DayKey) -> Sums:
         return self._groups.setdefault(tuple(by.of(key) for by in self.by), Sums())
 
+    def _age(self, age: float) -> None:
+        self._ages[bisect_right(_BELOW, age)] += 1
+
     def _room(self, room: TopRoom) -> None:
-        self._taken += 1  # of equals the first one stays, and rooms are never compared
-        rank = (room.spend.low, room.spend.high, room.case.age, -self._taken)
-        heapq.heappush(self._rooms, (rank, room))
-        if len(self._rooms) > self._top:
-            heapq.heappop(self._rooms)
+        case, spend = room.case, room.spend
+        rank = Rank(spend.low, spend.high, case.age, case.stretch[0], case.episode.id)
+        self._rooms.add(rank, room)
+
+
+def _meter_order(one: MeterSum) -> tuple[Decimal, str, str, str, bool]:
+    return -one.spend.high, one.meter, one.plan, one.unit, one.priced

@@ -37,6 +37,18 @@ class Window:
             return first, None
         return first, (self.until.astimezone(UTC) - timedelta.resolution).date() + timedelta(days=1)
 
+    @property
+    def whole_days(self) -> tuple[date | None, date | None] | None:
+        """The first UTC day that lies in it whole, and the one after the last; None where there is none."""
+        first = until = None
+        if self.since is not None:
+            first = (self.since.astimezone(UTC) + timedelta(days=1) - timedelta.resolution).date()
+        if self.until is not None:
+            until = self.until.astimezone(UTC).date()
+        if first is not None and until is not None and first >= until:
+            return None
+        return first, until
+
     def clip(self, stretch: Stretch) -> Stretch | None:
         """What of a stretch lies in it; None for nothing. A mere moment counts where it is."""
         start, end = stretch
@@ -73,6 +85,10 @@ class Window:
         start, end = stretch
         if start >= end:
             return _NONE, (_ALL if self.holds(start) else _NONE)
+        if (self.since is None or self.since <= start) and (
+            self.until is None or end <= self.until
+        ):
+            return _NONE, _ALL
         before = _NONE if self.since is None else _passed(stretch, self.since)
         upto = _ALL if self.until is None else _passed(stretch, self.until)
         return before, max(before, upto)

@@ -19,8 +19,9 @@ from watchdog.core.model import Episode, Role
 from watchdog.store import statements as sql
 from watchdog.store.episodes import read_episodes
 from watchdog.store.ledger import line_of
-from watchdog.store.tables import episode_agents, episodes, ledger
+from watchdog.store.tables import Usd, episode_agents, episodes, ledger
 
+NO_TIME = timedelta(0)
 AT_ONCE = 500
 """So many episodes are read whole at once; both databases limit the parameters of a statement."""
 
@@ -40,58 +41,59 @@ def _at(name: str) -> sa.BindParameter[datetime]:
     return sa.bindparam(name, type_=episodes.c.first_orphaned_at.type)
 
 
-_closed = episodes.c.close_reason.is_not(None)
-_began_then = (
+CLOSED = episodes.c.close_reason.is_not(None)
+BEGAN_THEN = (
     episodes.c.first_orphaned_at >= _at("start"),
     episodes.c.first_orphaned_at < _at("end"),
 )
-_same_day = episodes.c.first_gone_at <= _at("end")
+SAME_DAY = episodes.c.first_gone_at <= _at("end")
 _said = (
     *(episodes.c.project, episodes.c.policy, episodes.c.close_reason),
     *(ledger.c.agent_name, ledger.c.profile, ledger.c.meter, ledger.c.plan, ledger.c.unit),
     *(ledger.c.price, ledger.c.book_version, ledger.c.book_hash),
 )
+# Whole nanoseconds, kept as money is: a sum of them does not depend on the order.
+_nanoseconds = sa.cast(sa.func.round(ledger.c.seconds * 1e9), sa.BigInteger)
 LINES_OF_DAY = (
     sa.select(
         *_said,
+        sa.func.sum(_nanoseconds, type_=Usd()).label("seconds"),
         *(
             sa.func.sum(column, type_=column.type).label(column.name)
-            for column in (ledger.c.seconds, ledger.c.low, ledger.c.high, ledger.c.unverified)
+            for column in (ledger.c.low, ledger.c.high, ledger.c.unverified)
         ),
     )
     .select_from(episodes.join(ledger, ledger.c.episode_id == episodes.c.id))
-    .where(_closed, *_began_then, _same_day)
+    .where(CLOSED, *BEGAN_THEN, SAME_DAY)
     .group_by(*_said)
 )
+COUNTED = (
+    *(episodes.c.project, episodes.c.policy, episodes.c.close_reason, episodes.c.person_seen),
+    # As the driver has them: only their difference is asked for, a million times.
+    *(
+        sa.type_coerce(column, sa.DateTime(timezone=True)).label(column.name)
+        for column in (episodes.c.first_orphaned_at, episodes.c.first_gone_at)
+    ),
+    episode_agents.c.agent_name,
+)
+WITH_FIRST_AGENT = episodes.outerjoin(
+    episode_agents,
+    sa.and_(
+        episode_agents.c.episode_id == episodes.c.id,
+        episode_agents.c.position == 0,  # agents stand before recordings
+        episode_agents.c.role != Role.RECORDER.value,
+    ),
+)
 COUNTED_OF_DAY = (
-    sa.select(
-        *(episodes.c.project, episodes.c.policy, episodes.c.close_reason, episodes.c.person_seen),
-        # As the driver has them: only their difference is asked for, a million times.
-        *(
-            sa.type_coerce(column, sa.DateTime(timezone=True)).label(column.name)
-            for column in (episodes.c.first_orphaned_at, episodes.c.first_gone_at)
-        ),
-        episode_agents.c.agent_name,
-    )
-    .select_from(
-        episodes.outerjoin(
-            episode_agents,
-            sa.and_(
-                episode_agents.c.episode_id == episodes.c.id,
-                episode_agents.c.position == 0,  # agents stand before recordings
-                episode_agents.c.role != Role.RECORDER.value,
-            ),
-        )
-    )
-    .where(_closed, *_began_then, _same_day)
+    sa.select(*COUNTED).select_from(WITH_FIRST_AGENT).where(CLOSED, *BEGAN_THEN, SAME_DAY)
 )
 """Spans are no number that both databases could add up."""
 OVER_MIDNIGHT = sql.select_episodes(
-    sa.and_(_closed, *_began_then, episodes.c.first_gone_at > _at("end"))
+    sa.and_(CLOSED, *BEGAN_THEN, episodes.c.first_gone_at > _at("end"))
 )
 OVER_THE_FIRST = sql.select_episodes(
     sa.and_(
-        _closed,
+        CLOSED,
         episodes.c.first_orphaned_at < _at("start"),
         episodes.c.first_gone_at > _at("start"),
     )
@@ -114,17 +116,17 @@ async def closed_by_day(
     counts: list[DayCount] = []
     divided: list[Episode] = []
     if since is not None:
-        bounds = {"start": _midnight(since)}
-        divided += await read_episodes(connection, _of(project, OVER_THE_FIRST), bounds)
-    day = max(_day(first), since or _day(first))
-    end = _day(last) + timedelta(days=1)
+        bounds = {"start": midnight(since)}
+        divided += await read_episodes(connection, of_project(project, OVER_THE_FIRST), bounds)
+    day = max(day_of(first), since or day_of(first))
+    end = day_of(last) + timedelta(days=1)
     while day < min(end, until or end):
-        bounds = {"start": _midnight(day), "end": _midnight(day + timedelta(days=1))}
-        found = await connection.execute(_of(project, LINES_OF_DAY), bounds)
-        lines += [DayLine(_key(row, day), line_of(row)) for row in found.mappings()]
-        found = await connection.execute(_of(project, COUNTED_OF_DAY), bounds)
-        counts += _counted(found.all(), day)
-        divided += await read_episodes(connection, _of(project, OVER_MIDNIGHT), bounds)
+        bounds = {"start": midnight(day), "end": midnight(day + timedelta(days=1))}
+        found = await connection.execute(of_project(project, LINES_OF_DAY), bounds)
+        lines += day_lines_of(found.mappings(), day)
+        found = await connection.execute(of_project(project, COUNTED_OF_DAY), bounds)
+        counts += counts_of(found.all(), day)
+        divided += await read_episodes(connection, of_project(project, OVER_MIDNIGHT), bounds)
         day += timedelta(days=1)
     rest = await _divided(connection, divided)
     return Daily(tuple(lines), tuple(counts)) + Daily(
@@ -160,17 +162,25 @@ async def _divided(connection: AsyncConnection, found: Sequence[Episode]) -> Dai
     return Daily(tuple(lines), tuple(counts))
 
 
-def _counted(rows: Iterable[Sequence[Any]], day: date) -> Iterator[DayCount]:
-    """Counts of rows of `COUNTED_OF_DAY`."""
-    sums: dict[tuple[str, str, str, str], tuple[int, int, float]] = {}
-    for project, policy, reason, person_seen, began, gone, name in rows:
+def day_lines_of(rows: Iterable[RowMapping], day: date) -> Iterator[DayLine]:
+    """Lines of rows of `LINES_OF_DAY`."""
+    return (DayLine(_key(row, day), line_of(row)) for row in rows)
+
+
+def counts_of(rows: Iterable[Sequence[Any]], day: date) -> Iterator[DayCount]:
+    """Counts of rows that begin as `COUNTED` says."""
+    sums: dict[tuple[str, str, str, str], tuple[int, int, timedelta]] = {}
+    for project, policy, reason, person_seen, began, gone, name, *_ in rows:
         key = (project, name or "", policy or "", reason)
-        number, never, seconds = sums.get(key, (0, 0, 0.0))
-        lasted = max(0.0, (gone - began).total_seconds())
-        sums[key] = (number + 1, never + (person_seen is False), seconds + lasted)
+        number, never, lasted = sums.get(key, (0, 0, NO_TIME))
+        sums[key] = (
+            number + 1,
+            never + (person_seen is False),
+            lasted + max(NO_TIME, gone - began),
+        )
     return (
-        DayCount(DayKey(project, day, name, policy, reason), *values)
-        for (project, name, policy, reason), values in sums.items()
+        DayCount(DayKey(project, day, name, policy, reason), number, never, lasted.total_seconds())
+        for (project, name, policy, reason), (number, never, lasted) in sums.items()
     )
 
 
@@ -179,7 +189,7 @@ def _key(row: RowMapping, day: date) -> DayKey:
     return DayKey(row["project"], day, row["agent_name"], policy, row["close_reason"])
 
 
-def _of(project: str | None, statement: sa.Select[Any]) -> sa.Select[Any]:
+def of_project(project: str | None, statement: sa.Select[Any]) -> sa.Select[Any]:
     """The same for one project. The day is what is looked up: an index by project finds too much."""
     if project is None:
         return statement
@@ -190,9 +200,11 @@ def _within(day: date, since: date | None, until: date | None) -> bool:
     return (since is None or day >= since) and (until is None or day < until)
 
 
-def _day(at: datetime) -> date:
+def day_of(at: datetime) -> date:
+    """The UTC day of a moment."""
     return at.astimezone(UTC).date()
 
 
-def _midnight(day: date) -> datetime:
+def midnight(day: date) -> datetime:
+    """When a UTC day begins."""
     return datetime.combine(day, time(), UTC)

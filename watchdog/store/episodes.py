@@ -177,8 +177,7 @@ class EpisodeStore:
         """The open episodes of one project, or of all, with their newest bounds; oldest first."""
         where = sql.is_open(project)
         async with self._database.reading() as connection:
-            found = await read_episodes(connection, sql.select_episodes(where))
-            return await _bring_up(connection, found)
+            return await read_current(connection, sql.select_episodes(where))
 
     @uninterrupted
     async def episodes_of_room(
@@ -187,8 +186,7 @@ class EpisodeStore:
         """The newest `limit` episodes of a room, by its name or SID; newest first."""
         statement = sql.episodes_of_room(project, room_name_or_sid, limit)
         async with self._database.reading() as connection:
-            found = await read_episodes(connection, statement)
-            return await _bring_up(connection, found)
+            return await read_current(connection, statement)
 
     @uninterrupted
     async def episodes_since(
@@ -196,18 +194,26 @@ class EpisodeStore:
         project: str | None = None,
         since: datetime | None = None,
         *,
+        began: datetime | None = None,
         after: Episode | None = None,
         limit: int = MOST_AT_ONCE,
     ) -> tuple[Episode, ...]:
         """Episodes, open and closed, of one project or of all, that were not over at `since`; oldest first.
 
-        At most `limit`: the next ones are those `after` the last of them.
+        Where `began` is given none that began before it. At most `limit`: the next ones are those `after` the
+        last of them.
         """
-        place = (after.bounds.first_orphaned_at, after.id) if after else None
-        statement = sql.episodes_since(project, since, place, limit)
+        statement = sql.episodes_since(project, since, began, limit)
+        if after is not None:
+            statement = statement.where(sql.comes_after(*place_of(after)))
         async with self._database.reading() as connection:
-            found = await read_episodes(connection, statement)
-            return await _bring_up(connection, found)
+            return await read_current(connection, statement)
+
+    @uninterrupted
+    async def episodes_by_id(self, ids: Sequence[str]) -> dict[str, Episode]:
+        """Closed episodes by their ids; one that is not there is not in it."""
+        async with self._database.reading() as connection:
+            return await _read_by_id(connection, ids)
 
     @uninterrupted
     async def last_ticks(self) -> dict[str, TickRecord]:
@@ -253,6 +259,18 @@ async def _read_project(connection: AsyncConnection, project: str) -> _Project:
             if key in known.open:
                 known.open[key].note(known.last)
     return known
+
+
+async def read_current(
+    connection: AsyncConnection, statement: sa.Select[Any], values: Mapping[str, Any] | None = None
+) -> tuple[Episode, ...]:
+    """`read_episodes`, with the newest bounds of those that are open."""
+    return await _bring_up(connection, await read_episodes(connection, statement, values))
+
+
+def place_of(episode: Episode) -> tuple[datetime, str]:
+    """Where it stands in the order in which episodes began."""
+    return episode.bounds.first_orphaned_at, episode.id
 
 
 async def _bring_up(

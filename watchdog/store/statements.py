@@ -373,22 +373,25 @@ def episodes_of_room(project: str, name_or_sid: str, limit: int) -> sa.Select[An
 
 
 def episodes_since(
-    project: str | None, since: datetime | None, after: tuple[datetime, str] | None, limit: int
+    project: str | None, since: datetime | None, began: datetime | None, limit: int
 ) -> sa.Select[Any]:
-    """The oldest episodes that were not over at `since`, and come after the one that began then."""
-    began, key, gone = episodes.c.first_orphaned_at, episodes.c.id, episodes.c.first_gone_at
+    """The oldest episodes that were not over at `since`, and did not begin before `began`."""
+    gone = episodes.c.first_gone_at
     statement = select_episodes(sa.true()).limit(limit)
     if project is not None:
         statement = statement.where(episodes.c.project == project)
     if since is not None:
         statement = statement.where(sa.or_(gone.is_(None), gone >= since))
-    if after is not None:
-        at, last = after
-        statement = statement.where(
-            began >= at,  # said apart: by this the index is used
-            sa.or_(began > at, key > last),
-        )
+    if began is not None:
+        statement = statement.where(episodes.c.first_orphaned_at >= began)
     return statement
+
+
+def comes_after(at: datetime, last: str) -> sa.ColumnElement[bool]:
+    """The episodes that come after the one that began then, in the order of `select_episodes`."""
+    began, key = episodes.c.first_orphaned_at, episodes.c.id
+    # The first is said apart: by it the index is used.
+    return sa.and_(began >= at, sa.or_(began > at, key > last))
 
 
 def audit_entries(
