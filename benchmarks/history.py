@@ -1,13 +1,15 @@
-"""How history scales: a year of closed episodes filled in, rolled up, and read again by day.
+"""How history scales: a year of closed episodes filled in, rolled up, and read again by day and as a report.
 
 `.venv/bin/python -m benchmarks.history [EPISODES] [BATCH]` (default 1,000,000 and the daemon's batch); needs
 about 1.6 KB of disk an episode, in a temporary directory.
 """
 
 import asyncio
+import os
 import resource
 import sqlite3
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +25,7 @@ from watchdog.store.episodes import EpisodeStore
 from watchdog.store.history import HistoryStore
 from watchdog.tidying import HOURLY
 
+ROOT = Path(__file__).parents[1]
 DAYS = 365
 KEPT = timedelta(days=90)
 END = datetime(2026, 9, 1, tzinfo=UTC)
@@ -31,13 +34,15 @@ METERS = ("lk.agent.session", "lk.webrtc.participant", "lk.inference.stt.deepgra
 POLICIES = ("default", "never-attended", "phone")
 REASONS = tuple(CloseReason)
 AT_ONCE = 20_000
+SCATTER = 0x9E3779B97F4A7C15
 
 
 def rows_of(number: int, of: int) -> tuple[tuple, tuple, list[tuple]]:
     """One closed episode, its agent, and its lines."""
     began = END - timedelta(days=DAYS) * (1 - number / of)
     lasted = timedelta(seconds=60 + number * 7919 % 3600)
-    key, project = f"ep_{number:016x}", f"project-{number % PROJECTS}"
+    key = f"ep_{number * SCATTER % 2**64:016x}"  # as scattered as real ones
+    project = f"project-{number % PROJECTS}"
     name, sid = f"agent-{number * 31 % AGENTS}", f"RM_{number:012x}"
     first, last, gone = (
         f"{at:%Y-%m-%d %H:%M:%S.%f}" for at in (began, began + lasted, began + lasted)
@@ -125,12 +130,14 @@ def fill(path: Path, number: int) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-async def roll_up_all(database: Database, batch: int) -> tuple[int, list[float]]:
+async def roll_up_all(
+    database: Database, batch: int, before: datetime = END - KEPT
+) -> tuple[int, list[float]]:
     """Batch after batch without the daemon's pauses; how many episodes, and what each batch took."""
     history, whole, took = HistoryStore(database), 0, []
     while True:
         began = time.perf_counter()
-        done = await history.roll_up(END - KEPT, batch)
+        done = await history.roll_up(before, batch)
         took.append(time.perf_counter() - began)
         if not done:
             return whole, took
@@ -176,9 +183,37 @@ async def closed(database: Database) -> None:
     )
 
 
+def report(path: Path, what: str) -> None:
+    """The command itself, beside nothing else."""
+    began, used = time.perf_counter(), cpu_of_children()
+    done = subprocess.run(
+        [sys.executable, "-m", "watchdog", "report"],
+        cwd=path.parent,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "WATCHDOG_DATABASE": url_of(path)},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    took = time.perf_counter() - began
+    counted = next(line for line in done.stdout.splitlines() if "episodes" in line)
+    used = cpu_of_children() - used
+    print(f"report          {took:.1f} s ({used:.1f} s of CPU), {what}: {counted.strip()}")
+
+
+def cpu_of_children() -> float:
+    """Seconds, of those that have ended."""
+    spent = os.times()
+    return spent.children_user + spent.children_system
+
+
+def url_of(path: Path) -> str:
+    """Of a SQLite file."""
+    return f"sqlite+aiosqlite:///{path}"
+
+
 async def measure(number: int, batch: int, path: Path) -> None:
     """All of it."""
-    url = f"sqlite+aiosqlite:///{path}"
+    url = url_of(path)
     async with await open_database(url):  # creates it
         pass
     fill(path, number)
@@ -186,6 +221,8 @@ async def measure(number: int, batch: int, path: Path) -> None:
     async with await open_database(url) as database:
         await a_start(database, 1)
         await closed(database)
+    report(path, "nothing rolled up")
+    async with await open_database(url) as database:
         began = time.perf_counter()
         whole, took = await roll_up_all(database, batch)
         took.sort()
@@ -196,6 +233,7 @@ async def measure(number: int, batch: int, path: Path) -> None:
         )
         await a_start(database, 99)
         await closed(database)
+    report(path, f"{KEPT.days} days kept")
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         (pages,), (free,) = (
@@ -207,6 +245,9 @@ async def measure(number: int, batch: int, path: Path) -> None:
         connection.execute("VACUUM")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     print(f"after VACUUM    {megabytes(path)}, what a file holds that never was larger")
+    async with await open_database(url) as database:
+        await roll_up_all(database, batch, END + timedelta(days=2))
+    report(path, "all rolled up")
     print(
         f"memory          {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB at most"
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
@@ -15,6 +15,8 @@ from watchdog.clocks import SystemClock
 from watchdog.configured import senders_of
 from watchdog.core.clock import Clock
 from watchdog.core.hooks import RoomEvent, Taken
+from watchdog.core.ledger import LedgerLine, reckoned_lines
+from watchdog.core.model import Episode
 from watchdog.core.profiles import Tariffs
 from watchdog.core.report import TickReport
 from watchdog.expose.health import HealthState, ReportBoard
@@ -174,7 +176,16 @@ class Daemon:
             good = self.board.good.get(name)
             at = good.last_success_at if good else None
             seen[name] = None if at is None else at - kept
-        return await self._stores.history.roll_up(self.clock.now() - kept, limit, but=seen)
+        return await self._stores.history.roll_up(
+            self.clock.now() - kept, limit, but=seen, reckon=self._reckon
+        )
+
+    def _reckon(self, episode: Episode) -> Sequence[LedgerLine]:
+        """As a report does, with the prices of today; nothing where its project is not configured."""
+        tariffs = self._tariffs.get(episode.project)
+        if tariffs is None:
+            return ()
+        return reckoned_lines(episode, tariffs, upto=episode.bounds.last_seen_orphaned_at)
 
     async def run(self, stop: asyncio.Event, *, speed: float = 1.0) -> None:
         """Tick every project on its interval, the first time at once, until `stop` is set.

@@ -16,11 +16,15 @@ from tests.store.test_history import ended, line
 from watchdog.app import opened_daemon, run
 from watchdog.clocks import SystemClock
 from watchdog.core.ledger import Postings
+from watchdog.reading import tariffs_of
+from watchdog.reporting.entries import Estimate
+from watchdog.reporting.window import Window
 from watchdog.settings import load_settings
 from watchdog.simulator.http import serve
 from watchdog.simulator.service import RoomServiceSimulator
 from watchdog.simulator.world import World
-from watchdog.store.database import open_database
+from watchdog.spending import Books, Question, read_spending
+from watchdog.store.database import open_database, open_for_reading
 from watchdog.store.episodes import EpisodeStore
 from watchdog.tidying import Cadence
 
@@ -120,6 +124,37 @@ async def test_it_keeps_as_long_as_it_is_told(tmp_path: Path, retention: str, le
         while await daemon.roll_up(100):
             pass
     assert len(kept(settings)) == left
+
+
+async def test_what_is_older_than_the_ledger_costs_what_a_report_said_before(
+    tmp_path: Path,
+) -> None:
+    async def reported():
+        async with await open_for_reading(settings.database) as database:
+            books = Books(tariffs_of(settings), {})
+            return (
+                await read_spending(database, books, Question(Window()), datetime.now(UTC))
+            ).report
+
+    async with simulated() as url:
+        settings = settings_for(tmp_path, url, WATCHDOG_PRICES__PROFILE="cloud-hosted")
+        async with await open_database(settings.database) as database:
+            for project in ("default", "of-before"):
+                old = ended("E_" + project, NOW - 100 * DAY, 1.5 * DAY, project=project)
+                old = replace(old, policy="")
+                await EpisodeStore(database).commit(
+                    tick(1, project=project), [old], {}, Postings(at(0))
+                )
+        before = await reported()
+        assert before.estimates == {Estimate.TODAYS_PRICES: 1, Estimate.NOT_RECKONED: 1}
+        assert before.totals.spend.low > 0
+        async with opened_daemon(settings, SystemClock()) as daemon:
+            await daemon.tick(daemon.watched["default"])
+            while await daemon.roll_up(100):
+                pass
+    assert kept(settings) == []
+    after = await reported()
+    assert (after.totals, after.groups) == (before.totals, before.groups)
 
 
 async def test_beside_a_run_nothing_is_rolled_up(tmp_path: Path) -> None:

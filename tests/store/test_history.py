@@ -325,6 +325,26 @@ async def test_an_episode_without_lines_keeps_its_counts(
     assert [(c.episodes, c.never_attended) for c in found.counts] == [(1, 1)]
 
 
+async def test_only_an_episode_older_than_the_ledger_is_reckoned_anew(
+    history: HistoryStore, database: Database
+) -> None:
+    older = replace(ended("E1", 0, 60), policy="")
+    free, booked = ended("E2", 0, 60), replace(ended("E3", 0, 60), policy="")
+    await keep(database, [older, free, booked], {"E3": (line("2", meter="n"),)})
+    asked_for: list[str] = []
+
+    def reckon(one: Episode) -> tuple[LedgerLine, ...]:
+        asked_for.append(one.id)
+        return (line("5"),)
+
+    await history.roll_up(LATER, 10, reckon=reckon)
+    assert asked_for == ["E1"]
+    assert {d.line.meter: d.line.spend.low for d in (await history.daily()).lines} == {
+        "m": 5,
+        "n": 2,
+    }
+
+
 async def test_sums_go_on_growing(history: HistoryStore, database: Database) -> None:
     for number in (1, 2, 3):
         await keep(database, [ended(f"E{number}", 0, 60)], {f"E{number}": (line("2"),)}, number)

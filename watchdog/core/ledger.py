@@ -5,7 +5,7 @@ episode's own row was last written, with the prices it was reckoned with.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -14,6 +14,8 @@ from watchdog.core.model import Episode
 from watchdog.core.pricing import episode_charges
 from watchdog.core.profiles import Tariffs
 from watchdog.core.spend import Spend
+
+_NANO = Decimal("1e-9")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,16 @@ def lines_of(episode: Episode, tariffs: Tariffs, *, upto: datetime) -> tuple[Led
             book_hash=tariff.book_hash,
         )
     return tuple(lines.values())
+
+
+def reckoned_lines(episode: Episode, tariffs: Tariffs, *, upto: datetime) -> tuple[LedgerLine, ...]:
+    """`lines_of` as they would be written: to a nano-dollar, so that every sum of them is exact."""
+    lines = lines_of(episode, tariffs, upto=upto)
+    return tuple(replace(line, spend=_to_a_nano(line.spend)) for line in lines)
+
+
+def _to_a_nano(spend: Spend) -> Spend:
+    return Spend(*(a.quantize(_NANO) for a in (spend.low, spend.high, spend.unverified)))
 
 
 @dataclass(frozen=True, slots=True)

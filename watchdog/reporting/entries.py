@@ -3,20 +3,16 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
 from enum import StrEnum
 
 from watchdog.core.days import DayCount, DayKey, DayLine, day_counts, day_lines
-from watchdog.core.ledger import LedgerLine, lines_of
+from watchdog.core.ledger import LedgerLine, reckoned_lines
 from watchdog.core.model import Episode
 from watchdog.core.policy import Policy
 from watchdog.core.profiles import Tariffs
 from watchdog.core.records import TickRecord
-from watchdog.core.spend import Spend
 from watchdog.reporting.stored import stored_ruling
 from watchdog.reporting.window import Stretch, Window, day_of, on_day
-
-_NANO = Decimal("1e-9")
 
 
 class Estimate(StrEnum):
@@ -89,7 +85,9 @@ def case_of(
         ruling = stored_ruling(episode, tick, tariffs, policies)
         episode = replace(episode, policy=ruling.policy.name if ruling else "")
         if tariffs is not None:
-            return Case(episode, _reckoned(episode, tariffs, upto), upto, Estimate.RUNNING)
+            return Case(
+                episode, reckoned_lines(episode, tariffs, upto=upto), upto, Estimate.RUNNING
+            )
         return Case(
             episode, tuple(written), upto, Estimate.RUNNING if written else Estimate.NOT_RECKONED
         )
@@ -98,17 +96,7 @@ def case_of(
         return Case(episode, tuple(written), upto, Estimate.BOOKED)
     if tariffs is None:
         return Case(episode, (), upto, Estimate.NOT_RECKONED)
-    return Case(episode, _reckoned(episode, tariffs, upto), upto, Estimate.TODAYS_PRICES)
-
-
-def _reckoned(episode: Episode, tariffs: Tariffs, upto: datetime) -> tuple[LedgerLine, ...]:
-    """Lines as they would be written: to a nano-dollar, so that every sum of them is exact."""
-    lines = lines_of(episode, tariffs, upto=upto)
-    return tuple(replace(line, spend=_to_a_nano(line.spend)) for line in lines)
-
-
-def _to_a_nano(spend: Spend) -> Spend:
-    return Spend(*(a.quantize(_NANO) for a in (spend.low, spend.high, spend.unverified)))
+    return Case(episode, reckoned_lines(episode, tariffs, upto=upto), upto, Estimate.TODAYS_PRICES)
 
 
 def entries_of(case: Case, window: Window) -> Iterator[Entry]:

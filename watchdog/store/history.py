@@ -5,7 +5,7 @@ Sums and deletions are one transaction: a kill loses nothing and counts nothing 
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from types import MappingProxyType
@@ -30,6 +30,12 @@ _NO_PROJECTS: Mapping[str, datetime | None] = MappingProxyType({})
 Row = dict[str, Any]
 Sums = dict[tuple[Any, ...], Row]
 """Rows by the values of their primary key."""
+Reckon = Callable[[Episode], Sequence[LedgerLine]]
+"""The lines of an episode that was over before there was a ledger; the store knows no prices."""
+
+
+def _no_lines(_: Episode) -> Sequence[LedgerLine]:
+    return ()
 
 
 class HistoryStore:
@@ -46,18 +52,20 @@ class HistoryStore:
         limit: int,
         *,
         but: Mapping[str, datetime | None] = _NO_PROJECTS,
+        reckon: Reckon = _no_lines,
     ) -> int:
         """Roll up at most `limit` episodes, and as many done avoidances, of one project; how many were.
 
         Only what was over `before`, the oldest first; of a project in `but` what was over before that time,
-        or nothing where it is None. 0 means that nothing is left to roll up.
+        or nothing where it is None. What is older than the ledger counts as `reckon` says. 0 means that
+        nothing is left to roll up.
         """
         async with self._database.writing() as connection:
             for project in await _projects(connection):
                 cutoff = but.get(project, before)
                 if cutoff is None:
                     continue
-                done = await _roll_up_episodes(connection, project, cutoff, limit)
+                done = await _roll_up_episodes(connection, project, cutoff, limit, reckon)
                 done += await _roll_up_avoided(connection, project, cutoff, limit)
                 if done:
                     return done
@@ -120,7 +128,7 @@ async def _projects(connection: AsyncConnection) -> list[str]:
 
 
 async def _roll_up_episodes(
-    connection: AsyncConnection, project: str, before: datetime, limit: int
+    connection: AsyncConnection, project: str, before: datetime, limit: int, reckon: Reckon
 ) -> int:
     oldest = sql.oldest_closed(project, before, limit)
     episodes = await read_episodes(connection, oldest)
@@ -131,7 +139,10 @@ async def _roll_up_episodes(
         ids = [episode.id for episode in chunk]
         lines = await lines_by_episode(connection, ids)
         for episode in chunk:
-            _add(spend, sql.SPEND_SUMS.keys, _spend_rows(episode, lines.get(episode.id, [])))
+            own: Sequence[LedgerLine] = lines.get(episode.id, [])
+            if not own and not episode.policy:  # which has one since there is a ledger
+                own = reckon(episode)
+            _add(spend, sql.SPEND_SUMS.keys, _spend_rows(episode, own))
             _add(counts, sql.COUNT_SUMS.keys, _count_rows(episode))
         # Agents and ledger lines go with their episodes.
         gone = await connection.execute(sql.DELETE_CLOSED, {"ids": ids})

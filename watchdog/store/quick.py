@@ -121,7 +121,7 @@ def _causes(project: str | None) -> sa.Select[Any]:
             ),
             *_sums(each),
         )
-        .group_by(*known, each.c.key)
+        .group_by(each.c.key, *known)  # the key tells most apart: it is compared first
         .subquery()
     )
     found = [by_name.c[column.name] for column in _known]
