@@ -7,6 +7,7 @@ from sqlalchemy import event
 
 from tests.store.builders import at, closed, episode, tick
 from tests.store.test_history import LATER, avoidance, ended, line
+from watchdog.core.dearest import Dearest
 from watchdog.core.ledger import Postings
 from watchdog.core.spend import Spend
 from watchdog.store.audit import AuditStore
@@ -14,6 +15,7 @@ from watchdog.store.controls import ControlStore
 from watchdog.store.database import Database
 from watchdog.store.episodes import EpisodeStore
 from watchdog.store.history import HistoryStore
+from watchdog.store.quick import QuickStore
 
 SQLITE = pytest.mark.parametrize("kind", ["sqlite"])
 """Of a handful of rows Postgres does not say which index it would take of a million."""
@@ -124,3 +126,31 @@ async def test_a_report_reads_of_each_day_what_began_on_it(
     assert (
         len([step for step in read if "COVERING INDEX ix_episodes_first_orphaned_at" in step]) == 2
     )
+
+
+@SQLITE
+@pytest.mark.parametrize("project", ["main", None])
+async def test_a_report_by_day_reads_of_each_day_what_began_on_it(
+    database: Database, project: str | None
+) -> None:
+    await live_a_while(database)
+    one = ended("E3", 0, 60)
+    await EpisodeStore(database).commit(
+        tick(66), [one], {}, Postings(at(0), lines={"E3": (line(),)})
+    )
+    said, quick = Said(database), QuickStore(database)
+    day = await quick.next_day(None)
+    assert day is not None
+    await quick.closed(project, day, Dearest(10))
+    await quick.rest(project, day)
+    await quick.rest(project, day, one)
+    plans = [plan for s, plan in (await said.plans()).items() if "FROM episodes" in s]
+    assert len(plans) == 6
+    for plan in plans:
+        first, *others = [
+            step for step in plan if re.match(r"(SEARCH|SCAN) (episode|ledger)", step)
+        ]
+        assert re.match(
+            r"SEARCH episodes USING (COVERING )?INDEX ix_episodes_first_orphaned_at", first
+        )
+        assert all("(episode_id=?" in step for step in others), plan
