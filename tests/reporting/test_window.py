@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.expose.builders import at
 from tests.reporting.bills import LINE, line
-from watchdog.reporting.window import Window, months
+from watchdog.reporting.window import Window, day_of, months
 
 MOMENTS = st.datetimes(datetime(2026, 1, 1), datetime(2026, 3, 1), timezones=st.just(UTC))
 
@@ -64,3 +64,11 @@ def test_a_month_ends_where_the_next_begins():
         datetime(2026, 12, 1, tzinfo=UTC),
         datetime(2027, 1, 1, tzinfo=UTC),
     )
+
+
+@given(st.none() | MOMENTS, st.none() | MOMENTS, MOMENTS)
+def test_a_day_is_whole_in_a_window_where_nothing_of_it_is_cut(since, until, moment):
+    window, day = Window(since, until), moment.date()
+    is_whole = window.clip(day_of(day)) == day_of(day)
+    first, end = window.whole_days or (day, day)
+    assert is_whole == ((first is None or first <= day) and (end is None or day < end))
