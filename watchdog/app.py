@@ -5,7 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from watchdog.core.ledger import LedgerLine, reckoned_lines
 from watchdog.core.model import Episode
 from watchdog.core.profiles import Tariffs
 from watchdog.core.report import TickReport
+from watchdog.core.shares import ROUNDS
 from watchdog.expose.health import HealthState, ReportBoard
 from watchdog.expose.http import Receiver, build_app, serve
 from watchdog.expose.labels import RoomNames
@@ -29,7 +30,7 @@ from watchdog.schedule import Schedule, scheduled
 from watchdog.settings import ListenAddress, Settings
 from watchdog.store.database import open_for_reading
 from watchdog.store.lock import DatabaseInUseError
-from watchdog.stores import Stores, opened_stores
+from watchdog.stores import Alone, Change, Keeping, Shared, Stores, opened_alone, unchanged
 from watchdog.telling import notifying
 from watchdog.tidying import HOURLY, Cadence, tidied
 from watchdog.watched import Recipe, Watched, watch
@@ -45,9 +46,10 @@ log = get_logger("watchdog.app")
 class Daemon:
     """Everything one `run`, `once` or `demo` holds, between `open` and the end of its scope."""
 
-    def __init__(self, settings: Settings, clock: Clock, stores: Stores) -> None:
-        """Watches nothing yet: `apply` or `start` has it begin."""
+    def __init__(self, settings: Settings, clock: Clock, keeping: Keeping) -> None:
+        """Watches nothing yet: `apply` has it begin with the projects that `keeping` has stores of."""
         self.settings = settings
+        self.recipes: dict[str, Recipe] = {}
         self.clock = clock
         self.board = ReportBoard()
         self.room_names = RoomNames(settings.privacy.room_names)
@@ -56,10 +58,12 @@ class Daemon:
         self._tariffs: dict[str, Tariffs] = {}
         self.metrics = Metrics(CollectorRegistry(), self.room_names, unpriced=self.unpriced)
         self.on_report: Callable[[TickReport], None] = lambda _: None
-        self._stores = stores
+        self._keeping = keeping
+        self._settling: dict[str, asyncio.Lock] = {}
         self._schedule: Schedule | None = None
         self._speed = 1.0
         self._last_turn = clock.monotonic()
+        self._standby = False
 
     def unpriced(self, project: str, agent_name: str) -> bool:
         """Whether what agents of this name cost may lack a price."""
@@ -75,20 +79,42 @@ class Daemon:
         ConfigurationError, and then nothing has changed.
         """
         recipes = {p.name: Recipe.of(settings, p) for p in settings.require_projects()}
-        running = {name: watched.recipe for name, watched in self.watched.items()}
-        changes = Changes.between(running, recipes)
+        changes = Changes.between(self.recipes, recipes)
         self.settings = settings
-        await asyncio.gather(*(self.stop(name) for name in (*changes.removed, *changes.changed)))
-        for name in changes.removed:
-            self.forget(name)
-        for name in (*changes.added, *changes.changed):
-            self.start(recipes[name])
-        self.watched = {name: self.watched[name] for name in recipes}
+        self.recipes = recipes
+        moved = (*changes.removed, *changes.changed, *changes.added)
+        await asyncio.gather(*(self.settle(name) for name in moved))
+        self.watched = {name: self.watched[name] for name in recipes if name in self.watched}
         return changes
 
-    def start(self, recipe: Recipe) -> None:
+    def configured(self) -> tuple[str, ...]:
+        """The projects that are to be watched, here or by another replica."""
+        return tuple(self.recipes)
+
+    async def settle(self, name: str) -> None:
+        """Have a project run as it is configured, if at all, on the stores that there are of it.
+
+        One that is to end, or to begin anew from the database, first ends its tick.
+        """
+        async with self._settling.setdefault(name, asyncio.Lock()):
+            while True:
+                wanted = (self.recipes.get(name), self._keeping.of(name))
+                watched = self.watched.get(name)
+                if watched is not None and (watched.recipe, watched.stores) == wanted:
+                    return
+                if watched is not None:
+                    await self.stop(name)
+                    continue
+                recipe, stores = wanted
+                if recipe is not None and stores is not None:
+                    self.start(recipe, stores)
+                else:
+                    self.forget(name)
+                return
+
+    def start(self, recipe: Recipe, stores: Stores) -> None:
         """Watch one more project, from now on."""
-        watched = watch(recipe, self.settings, self.clock, self._stores, self.metrics)
+        watched = watch(recipe, self.settings, self.clock, stores, self.metrics)
         self.watched[watched.name] = watched
         self._tariffs[watched.name] = recipe.config.tariffs
         self._say_prices()
@@ -108,7 +134,8 @@ class Daemon:
 
     def forget(self, name: str) -> None:
         """Show no more of a project that is not watched any longer."""
-        self._tariffs.pop(name)
+        if self._tariffs.pop(name, None) is None:
+            return
         self._say_prices()
         self.board.remove(name)
         self.metrics.project_removed(name)
@@ -127,9 +154,15 @@ class Daemon:
     # ---- what comes in, and what is seen ------------------------------------------------------------
 
     def receiver(self, project: str) -> Receiver | None:
-        """What takes the webhooks of a project; None for one that is not watched."""
-        watched = self.watched.get(project)
-        return None if watched is None else partial(self.receive, watched)
+        """What takes the webhooks of a project; None for one that is not configured."""
+        if (watched := self.watched.get(project)) is not None:
+            return partial(self.receive, watched)
+        return partial(self._refer, project) if project in self.recipes else None
+
+    def _refer(self, project: str, body: bytes, authorization: str) -> Taken:  # noqa: ARG002
+        """A webhook for a project that another replica has: it is to be sent again, and may get there."""
+        self.metrics.on_webhook(project, Taken.ELSEWHERE)
+        return Taken.ELSEWHERE
 
     def receive(self, watched: Watched, body: bytes, authorization: str) -> Taken:
         """A webhook for one project, as it came in."""
@@ -140,6 +173,9 @@ class Daemon:
 
     def health(self) -> HealthState:
         """What HTTP may know, as of now."""
+        # A replica that has no project turns with its leases alone.
+        shared = self.settings.shares_projects
+        rounds = self.settings.replicas.lease / ROUNDS if shared else timedelta(0)
         return HealthState(
             projects={watched.name: watched.poll for watched in self.watched.values()},
             reports=self.board.latest,
@@ -147,7 +183,8 @@ class Daemon:
             last_turn=self._last_turn,
             monotonic=self.clock.monotonic(),
             now=self.clock.now(),
-            poll_interval=self.settings.poll_interval.total_seconds(),
+            poll_interval=max(self.settings.poll_interval, rounds).total_seconds(),
+            standby=self._standby,
         )
 
     # ---- turning ------------------------------------------------------------------------------------
@@ -155,12 +192,18 @@ class Daemon:
     async def tick(self, watched: Watched) -> TickReport:
         """One pass over one project, told to the board, the metrics and the log."""
         report = await watched.project.tick()
-        self._last_turn = self.clock.monotonic()
+        self.turned()
         previous = self.board.take(report)
         self.metrics.on_report(report)
         log_report(log, report, previous, self.room_names)
         self.on_report(report)
         return report
+
+    def turned(self, *, standby: bool | None = None) -> None:
+        """Say that the loop turns: a tick ended, or a round of leases, well (`standby`) or not."""
+        self._last_turn = self.clock.monotonic()
+        if standby is not None:
+            self._standby = standby
 
     async def roll_up(self, limit: int) -> int:
         """Roll up at most `limit` episodes that ended longer ago than is kept. Raises StoreError.
@@ -169,16 +212,15 @@ class Daemon:
         listed again after it was blind, and its episode then goes on.
         """
         kept = self.settings.retention
-        if self._stores.history is None or isinstance(kept, str):
+        history = self._keeping.history
+        if history is None or isinstance(kept, str):
             return 0
         seen: dict[str, datetime | None] = {}
         for name in self.watched:
             good = self.board.good.get(name)
             at = good.last_success_at if good else None
             seen[name] = None if at is None else at - kept
-        return await self._stores.history.roll_up(
-            self.clock.now() - kept, limit, but=seen, reckon=self._reckon
-        )
+        return await history.roll_up(self.clock.now() - kept, limit, but=seen, reckon=self._reckon)
 
     def _reckon(self, episode: Episode) -> Sequence[LedgerLine]:
         """As a report does, with the prices of today; nothing where its project is not configured."""
@@ -233,29 +275,51 @@ async def opened_daemon(
     settings: Settings,
     clock: Clock,
     *,
+    replica: bool = False,
     beside_a_run: bool = False,
-    change: Callable[[Stores], Stores] = lambda stores: stores,
+    change: Change = unchanged,
 ) -> AsyncIterator[Daemon]:
     """A daemon on its database, ready to tick. Raises ConfigurationError or StoreError.
 
-    `beside_a_run`: where another process has the database, know what it knows, and store nothing.
+    `replica`: on Postgres share the projects with others that run, else raise DatabaseInUseError where one
+    has any of them. `beside_a_run`: instead of that, know what it knows, and store nothing.
     `change` may put something of its own between the daemon and its stores.
     """
     settings.require_projects()
     async with AsyncExitStack() as stack:
         try:
-            stores = await stack.enter_async_context(opened_stores(settings))
+            daemon = await stack.enter_async_context(
+                _acting(settings, clock, change, alone=not replica)
+            )
         except DatabaseInUseError:
             if not beside_a_run:
                 raise
             database = await stack.enter_async_context(await open_for_reading(settings.database))
-            stores = Stores.beside(database)
-        daemon = Daemon(settings, clock, change(stores))
-        try:
+            daemon = Daemon(settings, clock, Alone.beside(database, change))
+            stack.push_async_callback(daemon.aclose)
             await daemon.apply(settings)
-            yield daemon
-        finally:
-            await daemon.aclose()
+        yield daemon
+
+
+@asynccontextmanager
+async def _acting(
+    settings: Settings, clock: Clock, change: Change, *, alone: bool
+) -> AsyncIterator[Daemon]:
+    """A daemon that may act. Raises as `opened_daemon` does."""
+    async with AsyncExitStack() as stack:
+        keeping: Alone | Shared
+        if settings.shares_projects:
+            from watchdog.sharing import leased, opened_shared  # noqa: PLC0415 - SQLite needs neither
+
+            keeping = await stack.enter_async_context(opened_shared(settings, change))
+        else:
+            keeping = await stack.enter_async_context(opened_alone(settings, change))
+        daemon = Daemon(settings, clock, keeping)
+        stack.push_async_callback(daemon.aclose)
+        await daemon.apply(settings)
+        if isinstance(keeping, Shared):
+            await stack.enter_async_context(leased(settings, clock, keeping, daemon, alone=alone))
+        yield daemon
 
 
 @asynccontextmanager
@@ -290,7 +354,7 @@ async def run(
     stop = asyncio.Event()
     stop_on_signals(stop)
     senders = senders_of(settings)
-    async with opened_daemon(settings, clock) as daemon:
+    async with opened_daemon(settings, clock, replica=True) as daemon:
 
         async def reload() -> Changes:
             kept, waiting = with_what_can_change(daemon.settings, reread())
@@ -310,10 +374,10 @@ async def run(
         async with told as daemon.on_report, served(daemon, settings.http.listen) as url:
             log.info(
                 "watching",
-                projects=list(daemon.watched),
+                projects=list(daemon.recipes),
                 modes={
-                    name: watched.recipe.config.safeguards.mode.value
-                    for name, watched in daemon.watched.items()
+                    name: recipe.config.safeguards.mode.value
+                    for name, recipe in daemon.recipes.items()
                 },
                 every_seconds=settings.poll_interval.total_seconds(),
                 http=url or "off",

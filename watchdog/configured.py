@@ -173,6 +173,7 @@ def project_config(settings: Settings, project: ProjectSettings) -> ProjectConfi
         safeguards_of(settings, project),
         suspect_rules_of(settings),
         budgets_of(settings, project),
+        hears_all=not settings.shares_projects,
     )
 
 

@@ -15,7 +15,7 @@ from watchdog.settings import Settings
 
 LOOK_EVERY = 5.0
 """Seconds between looks at the files."""
-FIXED = ("database", "http", "log", "notify", "privacy")
+FIXED = ("database", "http", "log", "notify", "privacy", "replicas")
 """What is taken up only by a new start, as much of the daemon is built on it."""
 
 log = get_logger("watchdog.reloading")

@@ -49,6 +49,7 @@ class Watched:
     project: Project
     gateway: LiveKitGateway
     webhooks: WebhookReader
+    stores: Stores
     ticking: asyncio.Task[None] | None = None
 
     @property
@@ -96,7 +97,7 @@ def watch(
         powers=Powers(
             stores.audit,
             stores.controls,
-            stores.lease_of(name),
+            stores.lease,
             new_intent_id,
             partial(stop_file_says, stop_file(settings.database)),
         ),
@@ -104,7 +105,7 @@ def watch(
     )
     key, secret = recipe.given.api_key, recipe.given.api_secret
     webhooks = WebhookReader(key.get_secret_value(), secret.get_secret_value(), steady)
-    return Watched(recipe, project, gateway, webhooks)
+    return Watched(recipe, project, gateway, webhooks, stores)
 
 
 def new_episode_id() -> str:

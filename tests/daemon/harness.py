@@ -33,6 +33,8 @@ from watchdog.store.audit import AuditStore
 from watchdog.store.controls import ControlStore
 from watchdog.store.database import Database, open_database
 from watchdog.store.episodes import EpisodeStore
+from watchdog.store.fence import UNFENCED
+from watchdog.store.keeper import ProjectLease
 
 POLL = 15.0
 KEY, SECRET = "devkey", "a-secret-of-more-than-thirty-two-characters"
@@ -47,6 +49,11 @@ class HeldLease:
 
     def __init__(self):
         self.is_held = True
+        self.denied = ""
+        """Why the database says that it is not held."""
+
+    async def confirmed(self) -> str:
+        return self.denied
 
     def held(self) -> bool:
         return self.is_held
@@ -130,8 +137,9 @@ class Lab:
             self.clock.advance(step)
             self.world.settle()
 
-    def start(self) -> Project:
-        """A watchdog that remembers only what the database does."""
+    def start(self, taken: ProjectLease | None = None) -> Project:
+        """A watchdog that remembers only what the database does; on a shared one by a lease it has taken."""
+        fence = UNFENCED if taken is None else taken
         bucket = TokenBucket.for_polls(self.per_minute, self.poll)
         clock = SteadyClock(self.clock)
         gateway = LiveKitGateway(
@@ -151,13 +159,13 @@ class Lab:
                 safeguards=self.safeguards,
             ),
             rooms=gateway,
-            store=EpisodeStore(self.database),
+            store=EpisodeStore(self.database, fence),
             clock=clock,
             bucket=bucket,
             powers=Powers(
-                AuditStore(self.database),
+                AuditStore(self.database, fence),
                 ControlStore(self.database),
-                self.lease,
+                taken or self.lease,
                 lambda: f"in_{next(self._ids)}",
                 lambda: self.stop,
             ),

@@ -516,6 +516,9 @@ async def test_the_request_is_not_made_later_than_a_second_after_the_last_look()
                     w.clock.advance(1.1)
                 return held.held()
 
+            async def confirmed(self):
+                return ""
+
         w.project._enforcer._powers = replace(w.project._enforcer._powers, lease=Slow())
         [aborted] = (await w.ticks(1)).outcomes
         assert aborted.outcome is Outcome.ABORTED

@@ -310,6 +310,21 @@ async def test_a8_webhooks_with_a_gap_tell_nothing_for_certain(spoiled):
 
 
 @pytest.mark.rule("A8")
+async def test_a8_where_replicas_share_no_rooms_webhooks_are_complete():
+    """One that told of a person may have gone to a replica that has not the project."""
+    async with lab(webhooks=PERFECT) as w:
+        w.project._book.hears_all = False
+        await w.tick()
+        w.world.create_room("r", empty_timeout=LONG, departure_timeout=LONG)
+        w.world.join("r", "caller", kind="SIP")
+        w.world.join_agent("r", "support")
+        await w.ticks(4)
+        w.world.leave("r", "caller", "CLIENT_INITIATED")
+        report = await w.until_orphaned("r")
+        assert facts_of_walk(report, "r")["phone"] == "maybe"
+
+
+@pytest.mark.rule("A8")
 async def test_a8_that_nobody_ever_came_is_known_for_as_long_as_the_webhooks_are_complete():
     async with lab(webhooks=PERFECT) as w:
         await w.tick()

@@ -27,6 +27,7 @@ class Daemon:
     now: datetime = START
     monotonic: float = 1000.0
     last_turn: float = 1000.0
+    standby: bool = False
     room_names: RoomNames = field(default_factory=RoomNames)
     unpriced: tuple[str, ...] = ()
 
@@ -43,6 +44,7 @@ class Daemon:
             monotonic=self.monotonic,
             now=self.now,
             poll_interval=15.0,
+            standby=self.standby,
         )
 
     def tick(self, tick):
@@ -145,6 +147,13 @@ async def test_t36_a_good_tick_in_the_future_is_not_taken_for_fresh():
 
 async def test_without_a_project_nothing_is_ready():
     assert (await Daemon(projects=()).get("/readyz")).status_code == 503
+
+
+async def test_a_replica_whose_projects_others_have_is_ready_to_take_them():
+    assert (await Daemon(projects=(), standby=True).get("/readyz")).status_code == 200
+    assert (await Daemon(standby=True).get("/readyz")).status_code == 503, (
+        "its own have no tick yet"
+    )
 
 
 async def test_metrics_come_in_the_format_that_is_asked_for():

@@ -16,6 +16,7 @@ TAKEN = [
     (Taken.MALFORMED, 400),
     (Taken.OVERSIZED, 413),
     (Taken.DROPPED, 503),
+    (Taken.ELSEWHERE, 503),
 ]
 
 

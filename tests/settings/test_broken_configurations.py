@@ -334,6 +334,17 @@ IN_THE_FILE = [
         ),
     ),
     (
+        '[replicas]\nlease = "4s"',
+        ('watchdog.toml: replicas.lease: "4s" is too short to be renewed in time; at least 5s'),
+    ),
+    (
+        '[replicas]\nlease = "1h"',
+        (
+            'watchdog.toml: replicas.lease: "1h" leaves the rooms of a replica that ended unwatched for '
+            "too long; at most 10m"
+        ),
+    ),
+    (
         POLICY + POLICY.replace("calls", "phone"),
         (
             'watchdog.toml: [[policies]] no. 2: name: "phone" is a built-in policy\'s name, as are '

@@ -87,6 +87,7 @@ def test_nothing_at_all_gives_the_documented_defaults(tmp_path: Path):
         },
         "budget": {"per_day": None, "per_month": None},
         "log": {"format": "auto", "level": "info"},
+        "replicas": {"lease": "30s"},
         "policies": [],
         "projects": [],
     }

@@ -17,10 +17,9 @@ from tests.store.test_places import assert_fit_for_the_operator
 from watchdog.core.deletion import AuditEntry, AuditKind
 from watchdog.core.errors import ConfigurationError, StoreError, WatchdogError
 from watchdog.settings import load_settings
-from watchdog.store import engine as store_engine
 from watchdog.store.audit import AuditStore
 from watchdog.store.database import check, current, open_beside, open_database, upgrade
-from watchdog.store.engine import find
+from watchdog.store.engine import Patience, find
 from watchdog.store.episodes import EpisodeStore
 from watchdog.store.migrate import HEAD
 
@@ -130,15 +129,12 @@ async def test_t49_a_connection_that_is_lost_in_a_transaction_undoes_it(
 
 
 async def test_a_transaction_that_falls_silent_is_ended_and_holds_nobody_up(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    postgres_url: str,
 ) -> None:
     """As of a process that is paused: what it has locked must not wait for it."""
-    monkeypatch.setattr(store_engine, "IDLE_SECONDS", 1.0)
     line = [AuditEntry(at(0), "main", AuditKind.PAUSED)]
-    async with (
-        await open_database(postgres_url) as mine,
-        await open_database(postgres_url) as other,
-    ):
+    opened = open_database(postgres_url, Patience(idle=1.0))
+    async with await opened as mine, await open_database(postgres_url) as other:
         with pytest.raises(StoreError, match="was lost"):  # noqa: PT012
             async with mine.auditing() as silent:
                 await asyncio.wait_for(AuditStore(other).append(line), 10)

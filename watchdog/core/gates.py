@@ -276,9 +276,9 @@ def _clock_jump(project: ProjectState, _: RoomCase) -> Answer:
 
 def _lock(project: ProjectState, _: RoomCase) -> Answer:
     if project.locked is None:
-        return None, "whether a run holds the database's lock is not known"
+        return None, "whether a run holds the database's lock or the project's lease is not known"
     return project.locked, (
-        "a run holds the database's lock" if project.locked else "no run holds the database's lock"
+        f"{'a' if project.locked else 'no'} run holds the database's lock or the project's lease"
     )
 
 

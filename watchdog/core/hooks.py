@@ -35,6 +35,7 @@ class Taken(StrEnum):
     MALFORMED = "malformed"
     OVERSIZED = "oversized"
     DROPPED = "dropped"  # the queue was full
+    ELSEWHERE = "elsewhere"  # another replica has the project
 
 
 @dataclass(frozen=True, slots=True)

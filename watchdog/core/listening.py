@@ -59,7 +59,8 @@ class _Telling:
         event, heard = self.event, self.heard
         if event.kind is EventKind.ROOM_STARTED:
             # Of a room that was looked at before this came, somebody may have left unheard.
-            heard.complete |= self.state is None or self.state.looked_mono is None
+            unseen = self.state is None or self.state.looked_mono is None
+            heard.complete |= unseen and self.book.hears_all
         elif event.kind is EventKind.ROOM_FINISHED:
             heard.finished = self._by_then
         elif event.participant is not None:

@@ -101,6 +101,8 @@ class RoomBook:
     poll: float
     rules: DetectionRules = NO_RULES
     confirmations: int = LEAST_CONFIRMATIONS
+    hears_all: bool = True
+    """False: webhooks may go to another replica, so that no room's were ever complete."""
     skew: float = 0.0
     skew_known: bool = False
     learner: CountLearner = field(default_factory=CountLearner)

@@ -412,7 +412,12 @@ class Enforcer:
                 return "the database does not say whether it is paused"
             if self._control.pause is not None and target.request is None:
                 return self._control.pause.sentence
-            return "it was taken back" if self._taken_back(target) else ""
+            if self._taken_back(target):
+                return "it was taken back"
+            try:
+                return await self._powers.lease.confirmed()
+            except StoreError as error:
+                return f"whether the lease holds is not known: {error}"
 
         return Recheck(
             room.snapshot,
@@ -433,7 +438,7 @@ class Enforcer:
         if self._clock.monotonic() - self.plan.made > PLAN_SECONDS:
             return "too much time has passed since the gates were asked"
         if not self._powers.lease.held():
-            return "the database's lock is not held any more"
+            return "the database's lock, or the project's lease, is not held any more"
         return self._powers.stopped()
 
     # ---- afterwards -------------------------------------------------------------------------------

@@ -103,5 +103,9 @@ class Lease(Protocol):
     """What makes this process the only one that acts on the project."""
 
     def held(self) -> bool:
-        """Whether it still is."""
+        """Whether it still is, as far as this process knows by itself."""
+        ...
+
+    async def confirmed(self) -> str:
+        """Why the database says that it is not, or nothing. Raises StoreError where it says neither."""
         ...

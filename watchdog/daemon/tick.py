@@ -55,6 +55,8 @@ class ProjectConfig:
     suspects: SuspectRules = field(default_factory=SuspectRules)
     budgets: Mapping[Period, Decimal] = field(default_factory=dict)
     """USD by what they are for."""
+    hears_all: bool = True
+    """Whether every webhook of the project comes to this process."""
 
 
 class Project:
@@ -88,6 +90,7 @@ class Project:
             config.poll,
             config.rules,
             config.safeguards.confirmations,
+            hears_all=config.hears_all,
             suspects=Suspects(config.suspects),
         )
         self._enforcer = Enforcer(

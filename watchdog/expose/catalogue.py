@@ -244,7 +244,8 @@ SPECS: tuple[MetricSpec, ...] = (
         "counter",
         ("project", "result"),
         "Webhooks by what became of them: accepted, ignored (nothing is learned from that kind), duplicate, "
-        "stale, forged, malformed, oversized, dropped (the queue was full).",
+        "stale, forged, malformed, oversized, dropped (the queue was full), "
+        "elsewhere (another replica has the project; LiveKit tries again).",
     ),
     MetricSpec(
         "sweep_age_seconds",

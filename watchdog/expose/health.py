@@ -19,7 +19,8 @@ class HealthState:
     `projects` are those that are watched, with their poll intervals in seconds, `reports` their newest
     reports and `good` their newest good ones (none before there was one). `last_turn` and `monotonic` are on
     the monotonic clock in seconds, `now` is the wall clock; before the first turn `last_turn` is when the
-    daemon started. `poll_interval` is that of projects without one of their own.
+    daemon started. `poll_interval` is that of projects without one of their own. `standby`: other replicas
+    have the projects that this one would watch.
     """
 
     projects: Mapping[str, float]
@@ -29,6 +30,7 @@ class HealthState:
     monotonic: float
     now: datetime
     poll_interval: float
+    standby: bool = False
 
     @property
     def patience(self) -> float:

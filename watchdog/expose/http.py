@@ -161,6 +161,7 @@ _WEBHOOK_STATUS = {
     Taken.MALFORMED: 400,
     Taken.OVERSIZED: 413,
     Taken.DROPPED: 503,  # LiveKit tries again
+    Taken.ELSEWHERE: 503,
 }
 
 
@@ -181,8 +182,8 @@ def _json(body: BaseModel, *, ok: bool) -> Response:
 def _readiness(state: HealthState) -> Readiness:
     found = all_fresh(state)
     return Readiness(
-        # Without a project there is nothing that could be fresh.
-        ready=bool(found) and all(f.ready for f in found),
+        # Without a project there is nothing that could be fresh, but a replica may be waiting for one.
+        ready=all(f.ready for f in found) if found else state.standby,
         limit_seconds=state.patience,
         projects={
             printable(f.project): ProjectReadiness(

@@ -36,6 +36,7 @@ from watchdog.settings.sections import (
     PrivacySettings,
     Project,
     ProtectSettings,
+    ReplicasSettings,
     Retention,
     a_second_or_more,
 )
@@ -89,6 +90,7 @@ class Settings(BaseSettings):
     budget: BudgetSettings = BudgetSettings()
     notify: NotifySettings = NotifySettings()
     log: LogSettings = LogSettings()
+    replicas: ReplicasSettings = ReplicasSettings()
     policies: tuple[PolicySettings, ...] = Field(
         default=(),
         description="The policies of your own, in the order in which they are tried",
@@ -137,6 +139,11 @@ class Settings(BaseSettings):
     def config_file(self) -> Path | None:
         """The file that was read, if any."""
         return self._config_file
+
+    @property
+    def shares_projects(self) -> bool:
+        """Whether several replicas can have the database: then leases say who acts on which project."""
+        return self.database.startswith("postgresql")
 
     def mode_of(self, project: Project) -> Mode:
         """The mode that counts for a project."""

@@ -172,6 +172,26 @@ class HttpSettings(_Section):
     )
 
 
+def _enough_to_renew(value: timedelta) -> timedelta:
+    if value < timedelta(seconds=5):
+        raise ValueError("is too short to be renewed in time; at least 5s")
+    if value > timedelta(minutes=10):
+        raise ValueError(
+            "leaves the rooms of a replica that ended unwatched for too long; at most 10m"
+        )
+    return value
+
+
+class ReplicasSettings(_Section):
+    """`[replicas]`."""
+
+    lease: Annotated[Duration, AfterValidator(_enough_to_renew)] = Field(
+        default=timedelta(seconds=30),
+        description="On Postgres: so long a project stays with a replica that fell silent; then another "
+        "takes it over. At least 5s",
+    )
+
+
 class LimitsSettings(_Section):
     """`[limits]`."""
 

@@ -13,6 +13,7 @@ from watchdog.core.cooldown import FORGOTTEN
 from watchdog.core.deletion import AuditEntry, AuditKind, AuditMemory, Outcome
 from watchdog.store import statements as sql
 from watchdog.store.database import Database, uninterrupted
+from watchdog.store.fence import UNFENCED, Fence
 from watchdog.store.tables import storable
 
 
@@ -22,9 +23,10 @@ class AuditStore:
     `append` is on disk when it returns: an intent that is not does not let its deletion happen (T49).
     """
 
-    def __init__(self, database: Database) -> None:
-        """On an open database, which the caller closes."""
+    def __init__(self, database: Database, fence: Fence = UNFENCED) -> None:
+        """On an open database, which the caller closes. `fence` guards what is added."""
         self._database = database
+        self._fence = fence
 
     @uninterrupted
     async def append(self, entries: Sequence[AuditEntry]) -> None:
@@ -32,6 +34,8 @@ class AuditStore:
         if not entries:
             return
         async with self._database.auditing() as connection:
+            for project in sorted({entry.project for entry in entries}):
+                await self._fence.check(connection, project)
             for entry in entries:
                 await insert_entry(connection, entry)
                 if entry.kind is AuditKind.OUTCOME and entry.intent:

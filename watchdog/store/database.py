@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from watchdog.core.errors import StoreError
-from watchdog.store.engine import WRITES, Place, check_place, find, make_engine
+from watchdog.store.engine import USUAL, WRITES, Patience, Place, check_place, find, make_engine
 from watchdog.store.failures import explained
 from watchdog.store.lock import NoLock, RunLock
 from watchdog.store.migrate import HEAD, MigrationResult, migrate, read_revision, refuse_newer
@@ -145,7 +145,7 @@ class _Snapshot(Database):
             yield self._connection
 
 
-async def open_database(url: str) -> Database:
+async def open_database(url: str, patience: Patience = USUAL) -> Database:
     """Open, create or migrate the database of a run, which holds its `run_lock` meanwhile.
 
     Raises ConfigurationError for a place or URL that cannot be used, StoreError for a database that
@@ -153,7 +153,7 @@ async def open_database(url: str) -> Database:
     """
     place = find(url)
     check_place(place)
-    engine = make_engine(place)
+    engine = make_engine(place, patience=patience)
     try:
         return Database(engine, place, await uninterrupted(migrate)(engine, place))
     except BaseException:

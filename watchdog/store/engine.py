@@ -24,14 +24,23 @@ WRITES = "watchdog_writes"
 """Execution option of the connections that write: they take SQLite's write lock when they begin."""
 
 _BUSY_MS = 5000
-_CONNECT_SECONDS = 10.0
-_ANSWER_SECONDS = 120.0
-"""Longer than any statement of ours takes: a server that fell silent must not keep a tick for ever."""
-IDLE_SECONDS = 10.0
-"""A transaction on Postgres that says nothing for so long is ended by the server.
 
-Its process is paused or cut off, and would keep what it has locked from everybody else.
-"""
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """For how many seconds a Postgres server is waited for, and for how many it waits for us."""
+
+    connect: float = 10.0
+    answer: float = 120.0
+    """Longer than any statement of ours takes: a server that fell silent must not keep a tick for ever."""
+    idle: float = 10.0
+    """A transaction that says nothing for so long is ended by the server.
+
+    Its process is paused or cut off, and would keep what it has locked from everybody else.
+    """
+
+
+USUAL = Patience()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +139,9 @@ def _may(path: Path, mode: int) -> bool:
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
-def make_engine(place: Place, *, read_only: bool = False) -> AsyncEngine:
+def make_engine(
+    place: Place, *, read_only: bool = False, patience: Patience = USUAL
+) -> AsyncEngine:
     """An engine whose every connection is set up and checked. Raises ConfigurationError."""
     options: dict[str, Any] = {"hide_parameters": True}  # room names can hold phone numbers
     if place.in_memory:
@@ -139,11 +150,11 @@ def make_engine(place: Place, *, read_only: bool = False) -> AsyncEngine:
         options["pool_pre_ping"] = True
         options["execution_options"] = {"postgresql_readonly": read_only}
         options["connect_args"] = {
-            "timeout": _CONNECT_SECONDS,
-            "command_timeout": _ANSWER_SECONDS,
+            "timeout": patience.connect,
+            "command_timeout": patience.answer,
             "server_settings": {
                 "application_name": "livekit-watchdog",
-                "idle_in_transaction_session_timeout": f"{IDLE_SECONDS:.0f}s",
+                "idle_in_transaction_session_timeout": f"{patience.idle * 1000:.0f}ms",
             },
         }
     try:

@@ -21,6 +21,7 @@ from watchdog.core.records import ProjectMemory, TickRecord
 from watchdog.core.spend import Spend
 from watchdog.store import statements as sql
 from watchdog.store.database import Database, uninterrupted, update_or_insert
+from watchdog.store.fence import UNFENCED, Fence
 from watchdog.store.ledger import read_avoided, write_postings
 from watchdog.store.rows import (
     advanced,
@@ -105,9 +106,10 @@ class EpisodeStore:
     it from another. Every method raises only StoreError.
     """
 
-    def __init__(self, database: Database) -> None:
-        """On an open database, which the caller closes."""
+    def __init__(self, database: Database, fence: Fence = UNFENCED) -> None:
+        """On an open database, which the caller closes. `fence` guards what is written."""
         self._database = database
+        self._fence = fence
         self._projects: dict[str, _Project] = {}
         self._commits = asyncio.Lock()
 
@@ -152,6 +154,7 @@ class EpisodeStore:
             # Taken out until the commit is through: after a failure the rows are read anew.
             known = self._projects.pop(record.project, None)
             async with self._database.writing() as connection:
+                await self._fence.check(connection, record.project)
                 if known is None:
                     known = await _read_project(connection, record.project)
                 episodes = {episode.id: episode for episode in changed}

@@ -22,6 +22,7 @@ from watchdog.store import statements as sql
 from watchdog.store.byday import AT_ONCE, Daily, closed_by_day, end_of, lines_by_episode
 from watchdog.store.database import Database, uninterrupted
 from watchdog.store.episodes import read_episodes
+from watchdog.store.fence import UNFENCED, Fence
 from watchdog.store.ledger import line_of
 from watchdog.store.tables import daily_avoided, daily_counts, daily_spend
 
@@ -41,9 +42,15 @@ def _no_lines(_: Episode) -> Sequence[LedgerLine]:
 class HistoryStore:
     """Rolls up closed episodes, and reads what they came to. Every method raises only StoreError."""
 
-    def __init__(self, database: Database) -> None:
-        """On an open database, which the caller closes."""
+    def __init__(
+        self, database: Database, fence_of: Callable[[str], Fence | None] = lambda _: UNFENCED
+    ) -> None:
+        """On an open database, which the caller closes.
+
+        `fence_of` guards what is changed of a project; None: it is another replica's to roll up.
+        """
         self._database = database
+        self._fence_of = fence_of
 
     @uninterrupted
     async def roll_up(
@@ -62,9 +69,10 @@ class HistoryStore:
         """
         async with self._database.writing() as connection:
             for project in await _projects(connection):
-                cutoff = but.get(project, before)
-                if cutoff is None:
+                cutoff, fence = but.get(project, before), self._fence_of(project)
+                if cutoff is None or fence is None:
                     continue
+                await fence.check(connection, project)
                 done = await _roll_up_episodes(connection, project, cutoff, limit, reckon)
                 done += await _roll_up_avoided(connection, project, cutoff, limit)
                 if done:

@@ -9,6 +9,8 @@ from typing import Self
 from watchdog.core.errors import StoreError
 from watchdog.store.failures import explained
 
+LOST = "the database's lock is not held any more"
+
 
 class DatabaseInUseError(StoreError):
     """Another process runs on this database."""
@@ -17,8 +19,8 @@ class DatabaseInUseError(StoreError):
 class NoLock:
     """Stands in for a lock where there is none to take.
 
-    A database in memory is nobody else's and counts as held. One on a server is shared, and is not held
-    by anybody: nothing may be deleted on the strength of it (T44).
+    A database in memory is nobody else's and counts as held. One on a server is shared, and leases say
+    who acts on which project (`keeper.py`): nothing may be deleted on the strength of this (T44).
     """
 
     def __init__(self, *, held: bool) -> None:
@@ -27,6 +29,10 @@ class NoLock:
     def held(self) -> bool:
         """Whether nobody else can use the database."""
         return self._held
+
+    async def confirmed(self) -> str:
+        """There is nobody to ask."""
+        return "" if self._held else LOST
 
     def __enter__(self) -> Self:
         return self
@@ -78,6 +84,10 @@ class RunLock:
         except OSError:
             return False
         return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+
+    async def confirmed(self) -> str:
+        """The lock itself says it all."""
+        return "" if self.held() else LOST
 
     def release(self) -> None:
         """Give the lock back; nothing happens where it is not held."""

@@ -20,7 +20,7 @@ from watchdog.store.engine import WRITES, Place
 from watchdog.store.failures import explained
 from watchdog.store.statements import MIGRATION_TURN, TAKE_TURNS
 
-HEAD = "0004"
+HEAD = "0005"
 """The revision this version works with: the newest in `migrations/`."""
 
 _VERSION_TABLE = "alembic_version"

@@ -27,9 +27,12 @@ from watchdog.store.tables import (
 
 TAKE_TURNS = sa.select(sa.func.pg_advisory_xact_lock(sa.bindparam("key", type_=sa.BigInteger)))
 """Postgres only: wait until no other transaction has this key, and have it until this one ends."""
+TRY_TURN = sa.select(sa.func.pg_try_advisory_xact_lock(sa.bindparam("key", type_=sa.BigInteger)))
+"""The same without waiting: whether this transaction has it."""
 AUDIT_TURN = 0x77617463_00000001
 """The keys of this application begin with the letters `watc`."""
 MIGRATION_TURN = 0x77617463_00000002
+LEASE_TURN = 0x77617463_00000003
 
 _KEY = "key_"
 """Prefix of the parameters that find a row: SQLAlchemy wants names other than the columns' own."""

@@ -367,3 +367,28 @@ webhook_ids = sa.Table(
     sa.Column("ids", sa.Text, nullable=False),  # JSON list
 )
 """The webhooks that a tick's commit has taken in, kept for as long as they can be repeated."""
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("project", CleanText, primary_key=True),
+    sa.Column("holder", CleanText, nullable=False),
+    sa.Column("token", sa.BigInteger, nullable=False),
+    sa.Column("taken_at", Utc, nullable=False),
+    sa.Column("expires_at", Utc, nullable=False),
+)
+"""Which replica acts on a project, by the database server's clock; used on Postgres alone.
+
+A row stays for ever: `token` goes up with each taking, and a writer that has an older one is refused.
+"""
+
+replicas = sa.Table(
+    "replicas",
+    metadata,
+    sa.Column("holder", CleanText, primary_key=True),
+    sa.Column("name", CleanText, nullable=False),
+    sa.Column("projects", sa.Text, nullable=False),  # JSON list
+    sa.Column("seen_at", Utc, nullable=False),
+    sa.Column("expires_at", Utc, nullable=False),
+)
+"""The processes that share the projects, while they live; used on Postgres alone."""
