@@ -7,7 +7,7 @@ TESTS  ?= tests
 LOCKS  := requirements/run.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow soak check lock picture dashboards dashboard-pictures wheel clean
+.PHONY: help setup demo test test-slow soak bench bench-page check lock picture dashboards dashboard-pictures wheel clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,12 @@ test-slow: $(STAMP)  ## the tests that take longer
 
 soak: $(STAMP)  ## the proof at any size on both cores: make soak SEED=1 STEPS=100000
 	$(PY) -m tests.proof.run --seed $(or $(SEED),1) --steps $(or $(STEPS),100000)
+
+bench: $(STAMP)  ## one project, 100,000 rooms: the watchdog beside a bare list_rooms (about 5 minutes)
+	$(PY) -m benchmarks.scale
+
+bench-page: $(STAMP)  ## put what `make bench` measured into docs/performance.md
+	$(PY) -m benchmarks.scale --page
 
 lock: $(STAMP)  ## compile requirements/*.txt anew from pyproject.toml
 	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

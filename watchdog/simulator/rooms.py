@@ -6,13 +6,26 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from livekit.protocol.agent_dispatch import AgentDispatch
-from livekit.protocol.models import ParticipantInfo, ParticipantPermission, Room, TrackInfo
+from livekit.protocol.models import (
+    Codec,
+    ParticipantInfo,
+    ParticipantPermission,
+    Room,
+    TrackInfo,
+)
 
 from watchdog.core.model import Role
 
 KINDS: Mapping[str, int] = dict(ParticipantInfo.Kind.items())
 STATES: Mapping[str, int] = dict(ParticipantInfo.State.items())
 EGRESS, AGENT = KINDS["EGRESS"], KINDS["AGENT"]
+
+CODECS = (
+    *("audio/PCMU", "audio/PCMA", "audio/opus", "audio/red"),
+    *("video/VP8", "video/H264", "video/VP9", "video/AV1", "video/H265", "video/rtx"),
+)
+"""What livekit-server 1.13 enables in every room, and says of each: most of what a list weighs."""
+_CODECS_ON_THE_WIRE = Room(enabled_codecs=[Codec(mime=mime) for mime in CODECS]).SerializeToString()
 
 
 class Ghost(StrEnum):
@@ -115,9 +128,14 @@ class SimRoom:
             shown = number
         return shown
 
+    def wire(self) -> bytes:
+        """The room as the server serializes it."""
+        # In the wire format fields may stand one after the other; the codecs are the same of all rooms.
+        return self.info.SerializeToString() + _CODECS_ON_THE_WIRE
+
     def frame(self) -> bytes:
         """The room as one entry of a ListRoomsResponse (field 1, length-delimited)."""
-        body = self.info.SerializeToString()
+        body = self.wire()
         return b"\n" + _varint(len(body)) + body
 
 

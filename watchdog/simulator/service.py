@@ -340,7 +340,7 @@ class RoomServiceSimulator:
             departure_timeout=request.departure_timeout,
             metadata=request.metadata,
         )
-        return room.info.SerializeToString()
+        return room.wire()
 
     async def _delete_room(self, request: DeleteRoomRequest, call: _Call) -> bytes:
         call.need_create()
@@ -370,7 +370,7 @@ class RoomServiceSimulator:
         call.need_admin(request.room)
         await self._reach(request.room)
         room = self.world.set_metadata(request.room, request.metadata)
-        return room.info.SerializeToString()
+        return room.wire()
 
     async def _send_data(self, request: SendDataRequest, call: _Call) -> bytes:
         call.need_admin(request.room)

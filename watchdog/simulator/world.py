@@ -9,6 +9,7 @@ import string
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
+from hashlib import sha256
 
 from livekit.protocol.agent import JobStatus
 from livekit.protocol.agent_dispatch import AgentDispatch, AgentDispatchState
@@ -128,6 +129,7 @@ class World(Timeline):
             creation_time_ms=int(stamp * 1000),
             metadata=metadata,
             active_recording=active_recording,
+            turn_password=sha256(sid.encode()).hexdigest()[:43],
         )
         room = SimRoom(
             sid, name, now, info.empty_timeout, info.departure_timeout, node, info, active_recording
