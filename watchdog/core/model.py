@@ -3,7 +3,8 @@
 All times are aware datetimes in UTC; all durations are seconds unless a timedelta is named.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -56,13 +57,21 @@ class RoomSnapshot:
 class RoomListing:
     """A whole, successful ListRooms answer: the rooms by SID, and when it was asked and answered.
 
-    `clock_skew` is the server's wall clock minus ours in seconds, where the answer told it.
+    `clock_skew` is the server's wall clock minus ours in seconds, where the answer told it. `changed`
+    names the rooms that are not the very snapshots of `since`, the rooms of an earlier list; without that
+    nothing is said of it.
     """
 
     asked_at: datetime
     answered_at: datetime
     rooms: dict[str, RoomSnapshot]
     clock_skew: float | None = None
+    since: Mapping[str, RoomSnapshot] | None = field(default=None, compare=False, repr=False)
+    changed: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+    def changes(self, since: Mapping[str, RoomSnapshot]) -> Iterable[str]:
+        """The SIDs among which every room is that is not the very snapshot of `since`, an earlier list's."""
+        return self.changed if self.since is since else self.rooms
 
 
 @dataclass(frozen=True, slots=True)

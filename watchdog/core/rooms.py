@@ -5,7 +5,7 @@ in place, for one reason: a project can hold 100,000 rooms of which almost none 
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -34,6 +34,8 @@ SELF_CLOSING_TIMEOUT = 60
 SELF_CLOSING_MARGIN = 15
 LISTS_TO_BELIEVE_GONE = 2
 NOT_LOOKED_AT = "not looked at yet"
+NEW_AT_ONCE = 2000
+"""So many new rooms are taken in before anything else may have its turn."""
 
 
 @dataclass(slots=True)
@@ -158,7 +160,8 @@ class RoomBook:
                 self.rooms[sid].missing = 0
         self._was_suspicious = trust is Trust.SUSPICIOUS
         back = {sid for sid in self._missing if sid in listing.rooms}
-        for sid, room in listing.rooms.items():
+        for sid in listing.changes(self.snapshots):
+            room = listing.rooms[sid]
             state = self.rooms.get(sid)
             if state is None:
                 self._note_new(room, mono)
@@ -168,8 +171,10 @@ class RoomBook:
                 self._note_changed(state, room, mono, read_at)
         for sid in back:
             self._note_back(sid)
-        missing = self.rooms.keys() - listing.rooms.keys()
-        gone = [sid for sid in missing if self._note_missing(sid, trust)]
+        gone: list[str] = []
+        if len(self.rooms) != len(listing.rooms):  # every listed room is known by now
+            missing = self.rooms.keys() - listing.rooms.keys()
+            gone = [sid for sid in missing if self._note_missing(sid, trust)]
         self.snapshots = listing.rooms
         self._listed_at = listing.asked_at
         return gone
@@ -326,6 +331,17 @@ class RoomBook:
         self.looks.listed(room.sid, mono)
         self.suspects.note_verdict(room.sid, state.state, mono)
         return state
+
+    def note_new(self, listing: RoomListing, mono: float) -> Iterator[None]:
+        """Take in the rooms of a list that were not there before; stops now and then, for its caller's sake.
+
+        `note_list` does the same at once.
+        """
+        new = [sid for sid in listing.changes(self.snapshots) if sid not in self.rooms]
+        for number, sid in enumerate(new, 1):
+            self._note_new(listing.rooms[sid], mono)
+            if number % NEW_AT_ONCE == 0:
+                yield
 
     def _note_new(self, room: RoomSnapshot, mono: float) -> None:
         state = self._add(room, mono)

@@ -50,6 +50,7 @@ from watchdog.core.model import (
 )
 from watchdog.rooms.address import is_cloud
 from watchdog.rooms.calls import Api, DeleteCalls, DispatchCalls, EndCalls, RoomCalls
+from watchdog.rooms.lists import Answer, ListReader, undecoded
 
 # The enum's own `Name()` raises for a kind that is newer than the SDK (T11).
 KIND_NAMES: Mapping[int, str] = {n: name for name, n in ParticipantInfo.Kind.items()}
@@ -165,6 +166,7 @@ class LiveKitGateway:
         self._factor = CLOUD_FACTOR if cloud else 1.0
         self._skew_meter = skew_meter
         self._hold_key = hold_key
+        self._lists = ListReader(self._snapshot)
 
     @classmethod
     def connect(
@@ -185,7 +187,9 @@ class LiveKitGateway:
         seconds later could end a call that a person has joined meanwhile (T46).
         """
         meter = SkewMeter(clock)
-        session = aiohttp.ClientSession(trace_configs=[meter.trace(), SendGuard(clock).trace()])
+        session = aiohttp.ClientSession(
+            trace_configs=[meter.trace(), SendGuard(clock).trace()], response_class=Answer
+        )
         api = _OwnedSessionApi(
             LiveKitAPI(url, api_key, api_secret, session=session),
             LiveKitAPI(url, api_key, api_secret, session=session, failover=False),
@@ -224,16 +228,25 @@ class LiveKitGateway:
         """All rooms of the project, or those of the given names that exist.
 
         `known` lends its snapshots for rooms that have not changed, so that a steady list makes no
-        new objects.
+        new objects. Where that is the last list's rooms, only what changed since is decoded.
         """
         asked_at = self._clock.now()
+        known = {} if known is None else known
         async with self._request("ListRooms", self.list_deadline, purpose):
-            answer = await self._api.room.list_rooms(ListRoomsRequest(names=list(names)))
-        known = known or {}
-        key = self._hold_key
-        rooms = {room.sid: _room(room, known.get(room.sid), key) for room in answer.rooms}
+            with undecoded() as asked:
+                answer = await self._api.room.list_rooms(ListRoomsRequest(names=list(names)))
+            answered_at = self._clock.now()
+            body = answer.SerializeToString() if asked.body is None else asked.body
+            del answer, asked
+            reader = ListReader(self._snapshot) if names else self._lists
+            rooms, changed = await reader.read(body, known)
         skew = self._skew_meter.skew if self._skew_meter else None
-        return RoomListing(asked_at, self._clock.now(), rooms, skew)
+        if changed is None:
+            return RoomListing(asked_at, answered_at, rooms, skew)
+        return RoomListing(asked_at, answered_at, rooms, skew, since=known, changed=changed)
+
+    def _snapshot(self, room: Room, known: RoomSnapshot | None) -> RoomSnapshot:
+        return _room(room, known, self._hold_key)
 
     async def look(self, room: RoomSnapshot, purpose: Purpose) -> Look:
         """Who is in the room. An empty answer does not prove that the room exists (T05)."""

@@ -1,0 +1,212 @@
+"""A list of which only what changed is decoded says what decoding all of it would (A1)."""
+
+import random
+
+import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from livekit.protocol.models import Room
+from livekit.protocol.room import ListRoomsResponse
+
+from watchdog.core.model import RoomListing
+from watchdog.rooms import lists
+from watchdog.rooms.gateway import _room
+from watchdog.rooms.lists import ListReader
+
+
+def make(room, known):
+    return _room(room, known, "hold")
+
+
+def plainly(body, known):
+    """What the SDK's own decoding of the whole answer gives."""
+    return {r.sid: make(r, known.get(r.sid)) for r in ListRoomsResponse.FromString(body).rooms}
+
+
+def answer(rooms):
+    return ListRoomsResponse(rooms=rooms).SerializeToString()
+
+
+def some_rooms(count, seed=0):
+    made = random.Random(seed)
+    return [
+        Room(
+            sid=f"RM_{number:06d}",
+            name=f"call-{number}",
+            num_participants=made.randrange(3),
+            empty_timeout=300,
+            metadata="x" * made.choice((0, 10, 200, 20_000)),
+        )
+        for number in range(count)
+    ]
+
+
+class Decoded:
+    """Counts what is decoded."""
+
+    def __init__(self):
+        self.rooms = 0
+
+    def __call__(self, room, known):
+        self.rooms += 1
+        return make(room, known)
+
+
+edits = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["count", "metadata", "recording", "publishers", "remove", "insert", "append", "twice"]
+        ),
+        st.integers(min_value=0, max_value=10_000),
+        st.integers(min_value=1, max_value=20),
+    ),
+    max_size=8,
+)
+
+
+def edited(rooms, changes, fresh):
+    """The same rooms after a poll's worth of changes."""
+    rooms = list(rooms)
+    for kind, place, number in changes:
+        at = place % (len(rooms) + 1)
+        if kind == "remove":
+            del rooms[at : at + number]
+        elif kind in ("insert", "append"):
+            new = [Room(sid=f"RM_new_{fresh}_{at}_{n}", name="new") for n in range(number)]
+            rooms = rooms[:at] + new + rooms[at:] if kind == "insert" else rooms + new
+        elif at < len(rooms) and kind == "twice":
+            again = Room()
+            again.CopyFrom(rooms[at])
+            again.num_participants = number
+            rooms.append(again)
+        elif at < len(rooms):
+            changed = Room()
+            changed.CopyFrom(rooms[at])
+            if kind == "count":
+                changed.num_participants = number
+            elif kind == "metadata":
+                changed.metadata = "hold" * number
+            elif kind == "recording":
+                changed.active_recording = not changed.active_recording
+            else:
+                changed.num_publishers = number
+            rooms[at] = changed
+    return rooms
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(min_value=0, max_value=700),
+    st.lists(st.tuples(edits, st.sampled_from(["kept", "kept", "shuffled"])), max_size=4),
+    st.integers(min_value=0, max_value=5),
+)
+async def test_a_list_read_against_the_last_says_what_all_of_it_says(count, polls, seed):
+    reader, known, rooms = ListReader(make), {}, some_rooms(count, seed)
+    for number, (changes, order) in enumerate([([], "kept"), *polls]):
+        rooms = edited(rooms, changes, number)
+        if order == "shuffled":
+            random.Random(number).shuffle(rooms)
+        body = answer(rooms)
+        found, changed = await reader.read(body, known)
+        expected = plainly(body, known)
+        assert found == expected
+        # The very same objects where nothing changed: that is what later stages go by.
+        assert all(found[sid] is room for sid, room in expected.items() if room is known.get(sid))
+        listing = RoomListing(None, None, found, since=known, changed=changed or ())  # type: ignore[arg-type]
+        if changed is not None:
+            told = set(listing.changes(known))
+            assert told <= found.keys()
+            assert all(found[sid] is known[sid] for sid in found.keys() - told)
+        known = found
+
+
+async def test_where_nothing_changed_nothing_is_decoded():
+    decoded = Decoded()
+    reader, body = ListReader(decoded), answer(some_rooms(3000))
+    first, _ = await reader.read(body, {})
+    assert decoded.rooms == 3000
+    second, changed = await reader.read(bytes(bytearray(body)), first)
+    assert decoded.rooms == 3000
+    assert second is first
+    assert changed == ()
+
+
+@pytest.mark.parametrize("order", ["kept", "shuffled"])
+async def test_of_a_list_with_few_changes_few_rooms_are_decoded(order):
+    decoded = Decoded()
+    reader, rooms = ListReader(decoded), some_rooms(3000)
+    known, _ = await reader.read(answer(rooms), {})
+    decoded.rooms = 0
+    for place in range(0, 3000, 100):
+        rooms[place].num_participants += 1
+    del rooms[500:600]
+    if order == "shuffled":
+        random.Random(1).shuffle(rooms)
+    found, changed = await reader.read(answer(rooms), known)
+    assert 29 <= decoded.rooms <= 29 + lists.NEARBY + 1
+    assert {sid for sid in found if found[sid] is not known[sid]} <= set(changed)
+
+
+async def test_what_was_read_against_other_rooms_is_decoded_anew():
+    """A list that nobody took in proves nothing of the rooms that are known."""
+    decoded = Decoded()
+    reader, body = ListReader(decoded), answer(some_rooms(50))
+    known, _ = await reader.read(body, {})
+    await reader.read(answer(some_rooms(49, seed=1)), known)
+    decoded.rooms = 0
+    found, changed = await reader.read(body, known)
+    assert decoded.rooms == 50
+    assert changed is None
+    assert all(found[sid] is known[sid] for sid in found)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [b"\x12\x03abc", b"\x10\x05"],
+    ids=["another field", "a number"],
+)
+async def test_an_answer_with_more_than_rooms_is_decoded_whole(more):
+    rooms = some_rooms(20)
+    reader = ListReader(make)
+    known, _ = await reader.read(answer(rooms), {})
+    body = answer(rooms[:10]) + more + answer(rooms[10:])
+    found, changed = await reader.read(body, known)
+    assert found == plainly(body, known)
+    assert changed is None
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 10])
+async def test_an_answer_that_is_cut_off_is_no_answer(cut):
+    rooms = some_rooms(20)
+    reader = ListReader(make)
+    known, _ = await reader.read(answer(rooms), {})
+    with pytest.raises(DecodeError):
+        await reader.read(answer(rooms)[:-cut], known)
+    # And the next one is read as if there had been none.
+    found, _ = await reader.read(answer(rooms), known)
+    assert all(found[sid] is known[sid] for sid in known)
+
+
+async def test_an_empty_answer_has_no_rooms():
+    reader = ListReader(make)
+    known, _ = await reader.read(answer(some_rooms(3)), {})
+    assert (await reader.read(b"", known))[0] == {}
+
+
+async def test_long_lists_let_others_have_their_turn(monkeypatch):
+    turns = 0
+
+    async def sleep(_):
+        nonlocal turns
+        turns += 1
+
+    monkeypatch.setattr(lists.asyncio, "sleep", sleep)
+    rooms = some_rooms(10_000)
+    reader = ListReader(make)
+    known, _ = await reader.read(answer(rooms), {})
+    assert turns >= 10_000 / lists.AT_ONCE
+    random.Random(1).shuffle(rooms)
+    turns = 0
+    await reader.read(answer(rooms), known)
+    assert turns >= 9
