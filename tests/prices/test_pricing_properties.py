@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.prices.sums import slice_cost, span_cost
-from watchdog.core.model import AgentSpan, Bounds, Role
+from watchdog.core.model import AgentSpan, Bounds, Episode, Role
 from watchdog.core.pricebook import Meter
-from watchdog.core.pricing import billed_seconds
-from watchdog.core.profiles import Part, Rated, Rates, Tariff
+from watchdog.core.pricing import billed_seconds, episode_spend, running_spend
+from watchdog.core.profiles import Part, Rated, Rates, Tariff, Tariffs
 from watchdog.core.spend import Spend
 
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
@@ -142,3 +142,34 @@ def test_everything_is_a_finite_decimal(
     for amount in (spend.low, spend.high, spend.unverified):
         assert isinstance(amount, Decimal)
         assert amount.is_finite()
+
+
+@given(
+    st.lists(spans(), max_size=3),
+    tariffs,
+    st.lists(moments, min_size=1, max_size=5),
+    moments,
+    skews,
+)
+def test_what_runs_costs_what_reckoning_it_anew_says(
+    agents: list[AgentSpan],
+    tariff: Tariff,
+    later: list[datetime],
+    attended: datetime,
+    skew: float | None,
+):
+    episode = Episode(
+        *("ep_1", "p", "RM_1", "r", NOON, 300, 20, None),
+        Bounds(attended, NOON, NOON),
+        0.0,
+        tuple(replace(span, agent_name=f"agent-{n % 2}") for n, span in enumerate(agents)),
+        skew=skew,
+    )
+    held, upto = Tariffs(tariff), min(later)
+    running = running_spend(episode, held, upto)
+    settled = all(
+        (s.bounds.first_gone_at or s.bounds.last_seen_orphaned_at) <= upto for s in agents
+    )
+    assert (running is not None) == settled
+    if running is not None:
+        assert all(running.at(t) == episode_spend(episode, held, upto=t) for t in later)

@@ -4,7 +4,7 @@ Money is `Decimal` USD and is never rounded here. Seconds come from our own obse
 bills by connection or time can be seen from outside; tokens and characters cannot.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -33,6 +33,19 @@ def billed_seconds(meter: Meter, duration: Decimal) -> Decimal:
     return (steps + bool(rest)) * step
 
 
+_SECOND = timedelta(seconds=1)
+_ZERO = Decimal(0)
+
+
+def _billed(meter: Meter, duration: timedelta) -> int:
+    """`billed_seconds` in whole numbers, which is all that it gives."""
+    micros = (duration.days * 86400 + duration.seconds) * 1_000_000 + duration.microseconds
+    if micros <= 0:
+        return 0
+    step = meter.increment_s
+    return -(-max(micros, meter.minimum_s * 1_000_000) // (step * 1_000_000)) * step
+
+
 def slice_seconds(
     meter: Meter, began: datetime, start: datetime, end: datetime, *, capped: bool = False
 ) -> Decimal:
@@ -44,11 +57,11 @@ def slice_seconds(
     """
     if end <= start:
         return Decimal(0)
-    before, after = seconds(start - began), seconds(end - began)
+    before, after = start - began, end - began
     if capped and meter.max_session_s is not None:
-        limit = Decimal(meter.max_session_s)
+        limit = meter.max_session_s * _SECOND
         before, after = min(before, limit), min(after, limit)
-    return billed_seconds(meter, after) - billed_seconds(meter, before)
+    return Decimal(_billed(meter, after) - _billed(meter, before))
 
 
 def cost(meter: Meter, amount: Decimal) -> Decimal:
@@ -89,8 +102,7 @@ def span_charges(
     bounds = span.bounds
     first = bounds.first_orphaned_at
     came = joined(span, skew)
-    start = bounds.last_attended_at or came or first
-    start = min(max(start, not_before or start), first)
+    start = _high_start(span, came, not_before)
     end = min(bounds.first_gone_at or upto, upto)
     proven = end if verified_until is None else min(end, verified_until)
     last = min(bounds.last_seen_orphaned_at, proven)
@@ -105,18 +117,22 @@ def span_charges(
         low = Decimal(0)
         if certain:
             # When it joined is not known: the minimum is taken as long used up, so that low stays low.
-            low = slice_seconds(
-                meter,
-                came or first - timedelta(seconds=meter.minimum_s),
-                first,
-                last,
-                capped=True,
-            )
+            low = slice_seconds(meter, _low_began(meter, came, first), first, last, capped=True)
         yield Charge(
             rated,
             (high + unverified) * quantity,
             Spend(*(cost(meter, s * quantity) for s in (low, high, unverified))),
         )
+
+
+def _high_start(span: AgentSpan, came: datetime | None, not_before: datetime | None) -> datetime:
+    first = span.bounds.first_orphaned_at
+    start = span.bounds.last_attended_at or came or first
+    return min(max(start, not_before or start), first)
+
+
+def _low_began(meter: Meter, came: datetime | None, first: datetime) -> datetime:
+    return came or first - timedelta(seconds=meter.minimum_s)
 
 
 def joined(span: AgentSpan, skew: float | None) -> datetime | None:
@@ -155,6 +171,83 @@ def episode_spend(episode: Episode, tariffs: Tariffs, *, upto: datetime) -> dict
     for span, _, charge in episode_charges(episode, tariffs, upto=upto):
         spent[span.agent_name] += charge.spend
     return spent
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One meter of a connection that is still there: all of its high estimate but for its end."""
+
+    meter: Meter
+    quantity: Decimal
+    began: datetime
+    start: datetime
+    most: timedelta | None
+    before: int
+
+    def high(self, upto: datetime) -> Decimal:
+        """As `span_charges` has it."""
+        if upto <= self.start:
+            return cost(self.meter, Decimal(0) * self.quantity)
+        after = upto - self.began
+        if self.most is not None:
+            after = min(after, self.most)
+        return cost(self.meter, Decimal(_billed(self.meter, after) - self.before) * self.quantity)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningSpend:
+    """What an open episode costs as time goes on: reckoned once, but for what time alone moves.
+
+    From `since` on `at` gives what `episode_spend` would.
+    """
+
+    since: datetime
+    spent: Mapping[str, tuple[Decimal, tuple[_Run | Decimal, ...], Decimal]]
+    """By agent name: low, what makes up high in its order, and unverified."""
+
+    def at(self, upto: datetime) -> dict[str, Spend]:
+        """The spend until `upto`, by agent name."""
+        return {
+            name: Spend(
+                low,
+                sum((h if isinstance(h, Decimal) else h.high(upto) for h in highs), _ZERO),
+                rest,
+            )
+            for name, (low, highs, rest) in self.spent.items()
+        }
+
+
+def running_spend(episode: Episode, tariffs: Tariffs, upto: datetime) -> RunningSpend | None:
+    """An open episode's, from `upto` on; None where more than the end of the high estimate may move."""
+    spans = episode.connections
+    ends = [s.bounds.first_gone_at or s.bounds.last_seen_orphaned_at for s in spans]
+    gone = episode.bounds.first_gone_at
+    if episode.stranded_since is not None or gone is not None or any(end > upto for end in ends):
+        return None
+    lows = {span.agent_name: _ZERO for span in spans}
+    rests = dict(lows)
+    highs: dict[str, list[_Run | Decimal]] = {name: [] for name in lows}
+    for span, _, charge in episode_charges(episode, tariffs, upto=upto):
+        name, rated = span.agent_name, charge.rated
+        lows[name] += charge.spend.low
+        rests[name] += charge.spend.unverified
+        if span.bounds.first_gone_at is not None:
+            highs[name].append(charge.spend.high)
+        else:
+            came = joined(span, episode.skew)
+            start = _high_start(span, came, episode.bounds.last_attended_at)
+            highs[name].append(_run(rated, came or start, start))
+    return RunningSpend(upto, {n: (lows[n], tuple(highs[n]), rests[n]) for n in lows})
+
+
+def _run(rated: Rated, began: datetime, start: datetime) -> _Run:
+    meter, before = rated.meter, start - began
+    most = (
+        meter.max_session_s * _SECOND if meter.final and meter.max_session_s is not None else None
+    )
+    if most is not None:
+        before = min(before, most)
+    return _Run(meter, rated.quantity, began, start, most, _billed(meter, before))
 
 
 def _verified_until(episode: Episode) -> datetime | None:

@@ -168,12 +168,13 @@ class Rates:
     certain: tuple[Rated, ...] = ()
     possible: tuple[Rated, ...] = ()
     unpriced: tuple[Rated, ...] = ()
+    hourly: Spend = field(init=False, compare=False, repr=False)
+    """What an hour costs, as both estimates."""
 
-    @property
-    def hourly(self) -> Spend:
-        """What an hour costs, as both estimates."""
+    def __post_init__(self) -> None:
         low = sum((rated.hourly for rated in self.certain), Decimal(0))
-        return Spend(low, low + sum((rated.hourly for rated in self.possible), Decimal(0)))
+        high = low + sum((rated.hourly for rated in self.possible), Decimal(0))
+        object.__setattr__(self, "hourly", Spend(low, high))
 
 
 _NOTHING = Rates()

@@ -4,14 +4,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 
 from watchdog.core.ledger import Correction, fallen
 from watchdog.core.model import LEG_KINDS, AgentSpan, Episode, Role
 from watchdog.core.names import UNNAMED, NameLimit
-from watchdog.core.pricing import burn_per_hour, episode_spend
+from watchdog.core.pricing import RunningSpend, burn_per_hour, episode_spend, running_spend
 from watchdog.core.profiles import Tariffs
 from watchdog.core.spend import Spend
 from watchdog.daemon.faults import MoneyFaults
+
+AT_ONCE = 500
+"""So many episodes are reckoned before anything else may have its turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,27 @@ class Bill:
     upto: datetime
     episodes: Mapping[str, Spend]
     exported: Mapping[str, Spend]
+
+
+@dataclass(slots=True)
+class _Reckoned:
+    """An open episode as last reckoned, until `upto`. What becomes of an episode is another object."""
+
+    episode: Episode
+    running: RunningSpend | None
+    upto: datetime
+    spends: dict[str, Spend]
+    whole: Spend
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What is there now in an open episode: what it costs an hour, by label, and its agents' labels."""
+
+    episode: Episode
+    burn: dict[str, Spend]
+    agents: tuple[str, ...]
+    duplicates: int
 
 
 @dataclass(slots=True)
@@ -34,6 +59,8 @@ class Accounts:
     _changed: set[str] = field(default_factory=set)
     _billed: dict[str, dict[str, Spend]] = field(default_factory=dict)
     """The open episodes by id, as last reckoned, by agent name."""
+    _reckoned: dict[str, _Reckoned] = field(default_factory=dict)
+    _standing: dict[str, _Standing] = field(default_factory=dict)
     _corrections: list[Correction] = field(default_factory=list)
     faults: MoneyFaults = field(default_factory=MoneyFaults)
 
@@ -58,6 +85,8 @@ class Accounts:
         for name, spend in self._reckon(episode, end).items():
             self._book(name, spend)
         self._billed.pop(episode.id, None)
+        self._reckoned.pop(episode.id, None)
+        self._standing.pop(episode.id, None)
 
     def reopen(self, episode: Episode) -> None:
         """Take a booking back: the episode had not ended. It is billed as an open one again."""
@@ -67,19 +96,53 @@ class Accounts:
 
     def bill(self, episodes: Iterable[Episode], upto: datetime) -> Bill:
         """Everything until `upto`, the last moment that was really observed."""
-        totals = dict(self.closed)
+        totals = {name: [s.low, s.high, s.unverified] for name, s in self.closed.items()}
         by_episode: dict[str, Spend] = {}
         for episode in episodes:
-            whole = Spend()
-            for name, spend in self._reckon(episode, upto).items():
-                totals[name] = totals.get(name, Spend()) + spend
-                whole += spend
-            by_episode[episode.id] = whole
+            known = self._known(episode, upto)
+            for name, spend in known.spends.items():
+                total = totals.get(name)
+                if total is None:
+                    total = totals[name] = [Decimal(0)] * 3
+                total[0] += spend.low
+                total[1] += spend.high
+                total[2] += spend.unverified
+            by_episode[episode.id] = known.whole
         exported = {
-            name: _highest(totals.get(name, Spend()), self.exported.get(name, Spend()))
+            name: _highest(Spend(*totals.get(name, ())), self.exported.get(name, Spend()))
             for name in {**self.exported, **totals}
         }
         return Bill(upto, by_episode, exported)
+
+    def reckon(self, episodes: Iterable[Episode], upto: datetime) -> Iterator[None]:
+        """Reckon what a bill until `upto` needs; stops now and then, for its caller's sake."""
+        for number, episode in enumerate(tuple(episodes), 1):
+            self._known(episode, upto)
+            if number % AT_ONCE == 0:
+                yield
+
+    def _known(self, episode: Episode, upto: datetime) -> _Reckoned:
+        known = self._reckoned.get(episode.id)
+        if known is None or known.episode is not episode or upto < known.upto:
+            running = self._running(episode, upto)
+            spends = self._reckon(episode, upto)
+            known = self._reckoned[episode.id] = _Reckoned(
+                episode, running, upto, spends, _sum(spends)
+            )
+        elif upto > known.upto:
+            if known.running is None:
+                known.running = self._running(episode, upto)
+            if known.running is None:
+                known.spends = self._reckon(episode, upto)
+            else:
+                # Time alone has passed: nothing can have fallen.
+                known.spends = self._by_label(known.running.at(upto))
+                self._billed[episode.id] = known.spends
+            known.upto, known.whole = upto, _sum(known.spends)
+        return known
+
+    def _running(self, episode: Episode, upto: datetime) -> RunningSpend | None:
+        return self.faults.do(lambda: running_spend(episode, self.tariffs, upto), None)
 
     def committed(self, bill: Bill) -> None:
         """The bill is on disk: from here on it may be seen."""
@@ -98,13 +161,16 @@ class Accounts:
         return spends
 
     def _spend(self, episode: Episode, upto: datetime) -> dict[str, Spend]:
-        sums: dict[str, Spend] = {}
         spends = self.faults.do(lambda: episode_spend(episode, self.tariffs, upto=upto), None)
         if spends is None:  # what was last known is true, if not all of it
             return self._billed.get(episode.id, {})
+        return self._by_label(spends)
+
+    def _by_label(self, spends: Mapping[str, Spend]) -> dict[str, Spend]:
+        sums: dict[str, Spend] = {}
         for name, spend in spends.items():
             label = self.names(name)
-            sums[label] = sums.get(label, Spend()) + spend
+            sums[label] = sums[label] + spend if label in sums else spend
         return sums
 
     def _book(self, name: str, change: Spend) -> None:
@@ -115,16 +181,20 @@ class Accounts:
 
     def burn(self, episodes: Iterable[Episode]) -> dict[str, Spend]:
         """USD an hour at this moment, by agent name."""
-        burning: dict[str, Spend] = {}
+        burning: dict[str, list[Decimal]] = {}
         for episode in episodes:
-            for name, rate in self._rates(episode).items():
-                label = self.names(name)
-                burning[label] = burning.get(label, Spend()) + rate
-        return burning
+            for label, rate in self._standing_of(episode).burn.items():
+                total = burning.get(label)
+                if total is None:
+                    total = burning[label] = [Decimal(0)] * 3
+                total[0] += rate.low
+                total[1] += rate.high
+                total[2] += rate.unverified
+        return {label: Spend(*total) for label, total in burning.items()}
 
     def burn_of(self, episode: Episode) -> Spend:
         """USD an hour of one episode at this moment."""
-        return sum(self._rates(episode).values(), Spend())
+        return sum(self._standing_of(episode).burn.values(), Spend())
 
     def _rates(self, episode: Episode) -> dict[str, Spend]:
         nothing: dict[str, Spend] = {}
@@ -132,18 +202,32 @@ class Accounts:
 
     def count_agents(self, episodes: Iterable[Episode]) -> dict[str, int]:
         """How many agents are stranded now, by agent name; an avatar is none of its own, nor is a leg."""
-        return dict(Counter(self.names(a.agent_name) for e in episodes for a in _agents(e)))
+        return dict(Counter(a for e in episodes for a in self._standing_of(e).agents))
 
     def count_duplicates(self, episodes: Iterable[Episode]) -> int:
         """How many agents are stranded beside another of the same name in the same room.
 
         Each is charged. An agent without a name is nobody's duplicate.
         """
-        extra = 0
-        for episode in episodes:
-            named = Counter(a.agent_name for a in _agents(episode) if a.agent_name != UNNAMED)
-            extra += sum(number - 1 for number in named.values())
-        return extra
+        return sum(self._standing_of(episode).duplicates for episode in episodes)
+
+    def _standing_of(self, episode: Episode) -> _Standing:
+        known = self._standing.get(episode.id)
+        if known is None or known.episode is not episode:
+            agents = [span.agent_name for span in _agents(episode)]
+            named = Counter(name for name in agents if name != UNNAMED)
+            known = self._standing[episode.id] = _Standing(
+                episode,
+                self._by_label(self._rates(episode)),
+                tuple(map(self.names, agents)),
+                sum(number - 1 for number in named.values()),
+            )
+        return known
+
+
+def _sum(spends: Mapping[str, Spend]) -> Spend:
+    first, *others = spends.values() or (Spend(),)
+    return sum(others, first)
 
 
 def _agents(episode: Episode) -> Iterator[AgentSpan]:

@@ -3,6 +3,7 @@
 `Project.tick()` reads top to bottom as these stages; what it calls is pure or a Protocol of `ports.py`.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -28,7 +29,7 @@ from watchdog.core.watch import ListTrust, Trust, Watch, watched_gap
 from watchdog.daemon.accounts import Bill
 from watchdog.daemon.asking import REFUSALS, Asker, Pass
 from watchdog.daemon.books import Books, Statement
-from watchdog.daemon.decide import decide
+from watchdog.daemon.decide import Judge
 from watchdog.daemon.enforce import Enforcer, Powers
 from watchdog.daemon.inbox import Inbox
 from watchdog.daemon.ports import RoomService, Store
@@ -114,6 +115,7 @@ class Project:
             watched=lambda: self._watched(self._clock.monotonic()),
         )
         self._asker = Asker(self._book, self._tracker, rooms, clock, bucket, self._note_look)
+        self._judge = Judge(config.policies, self._books.accounts.burn_of)
         self._ticking = False
         self._trust = ListTrust(config.max_drop)
         self._watch = Watch()
@@ -188,7 +190,7 @@ class Project:
             self._note_refusal(error)
             this.error = str(error)
             return await self._finish(this, TickResult.FAILED)
-        trust = self._believe(listing, this)
+        trust = await self._believe(listing, this)
         reserved = self._enforcer.reserve(self._clock.monotonic())
         questions = self._asker.choose(this, reserved)
         try:
@@ -230,7 +232,7 @@ class Project:
             pause = min(MAX_BACK_OFF, self.config.poll * 2.0 ** min(self._refusals, 10))
             self._quiet_until = self._clock.monotonic() + pause - self.config.poll / 2
 
-    def _believe(self, listing: RoomListing, this: Pass) -> Trust:
+    async def _believe(self, listing: RoomListing, this: Pass) -> Trust:
         """Judge the list, advance the watched clock, take in what the list says (A1, A9)."""
         mono = self._clock.monotonic()
         limit = watched_gap(self.config.poll)
@@ -245,6 +247,8 @@ class Project:
             agreed = trust is Trust.AGREED
             self._watch = self._watch.good(mono, listing.answered_at, limit, agreed=agreed)
         self._watch_mono = mono
+        for _ in self._book.note_new(listing, mono):
+            await asyncio.sleep(0)
         self._tracker.note_list(listing, trust, mono)
         return trust
 
@@ -265,13 +269,8 @@ class Project:
         Only a good tick makes a room due: time under suspicion may turn out not to be watched (A1).
         """
         watched = self._watched(self._watch_mono)
-        rulings = decide(
-            self._tracker.episodes,
-            self._book,
-            self.config.policies,
-            spend=spend,
-            burn=self._books.accounts.burn_of,
-            watched=watched,
+        rulings = self._judge.decide(
+            self._tracker.episodes, self._book, spend=spend, watched=watched
         )
         if result is TickResult.OK:
             self._tracker.note_due(rulings, watched, self._clock.monotonic())
@@ -281,6 +280,8 @@ class Project:
         """Price what is known, write it, and only then act on it and let it be seen."""
         now = self._clock.now()
         self._number += 1
+        for _ in self._books.accounts.reckon(self._tracker.episodes, self._watch.good_wall or now):
+            await asyncio.sleep(0)
         bill = self._bill(now)
         rulings = self._decide(bill.episodes, result)
         if result is TickResult.OK:
