@@ -65,15 +65,15 @@ class Watchdog:
         self._daemon = daemon
         self._clock = clock
         self._control = control
-        (watched,) = daemon.watched
-        self._project = watched.project
+        (watched,) = daemon.watched.values()
+        self._watched, self._project = watched, watched.project
         self._gateway = watched.gateway
         self._bucket = watched.gateway._bucket  # noqa: SLF001 - the daemon shows its budget to nobody
 
     async def tick(self, after: float = POLL) -> TickReport:
         """One pass, so many seconds after the last."""
         self._clock.ahead += after
-        report = await self._daemon.tick(self._project)
+        report = await self._daemon.tick(self._watched)
         assert report.result is TickResult.OK, report.error
         return report
 

@@ -132,11 +132,12 @@ class Accounts:
         elif upto > known.upto:
             if known.running is None:
                 known.running = self._running(episode, upto)
-            if known.running is None:
+            if (running := known.running) is None:
                 known.spends = self._reckon(episode, upto)
             else:
                 # Time alone has passed: nothing can have fallen.
-                known.spends = self._by_label(known.running.at(upto))
+                same = known.spends
+                known.spends = self.faults.do(lambda: self._by_label(running.at(upto)), same)
                 self._billed[episode.id] = known.spends
             known.upto, known.whole = upto, _sum(known.spends)
         return known
