@@ -38,6 +38,8 @@ class LookQueue:
 
     poll: float
     _asking: dict[str, _Asking] = field(default_factory=dict)
+    # SID to when the room will be as old as the least grace; until then it cannot be due.
+    _young: dict[str, float] = field(default_factory=dict)
     # SID to the time of the last look (in _unlooked: of the first listing), oldest first.
     _unlooked: dict[str, float] = field(default_factory=dict)
     _looked: dict[str, float] = field(default_factory=dict)
@@ -49,9 +51,11 @@ class LookQueue:
     _probe_due: dict[str, float] = field(default_factory=dict)
     _probes: list[tuple[float, str]] = field(default_factory=list)
 
-    def listed(self, sid: str, at: float) -> None:
-        """A room that was not there before."""
+    def listed(self, sid: str, at: float, *, young_until: float | None = None) -> None:
+        """A room that was not there before. Until `young_until` the sweep serves all others first."""
         self._unlooked[sid] = at
+        if young_until is not None:
+            self._young[sid] = young_until
 
     def looked(self, sid: str, at: float, *, orphaned: bool) -> None:
         """The room was looked at: it goes to the end of its queue."""
@@ -113,6 +117,7 @@ class LookQueue:
             self._probe_due,
             self._arming,
             self._hinted,
+            self._young,
         ):
             queue.pop(sid, None)
         self._asking.pop(sid, None)
@@ -136,11 +141,17 @@ class LookQueue:
             yield from self._oldest(self._orphans, AGAIN_SECONDS, purpose, at)
         elif purpose is Purpose.SWEEP:
             # In the order of their appointments: new rooms must not crowd out those that are due again.
-            yield from heapq.merge(
+            young: list[Question] = []
+            for question in heapq.merge(
                 self._oldest(self._unlooked, 0.0, purpose, at),
                 self._oldest(self._looked, SWEEP_SECONDS, purpose, at),
                 key=lambda question: question.since,
-            )
+            ):
+                if self._is_young(question.sid, at):
+                    young.append(question)
+                else:
+                    yield question
+            yield from young
 
     def _oldest(
         self, queue: dict[str, float], pause: float, purpose: Purpose, at: float
@@ -151,6 +162,13 @@ class LookQueue:
                 return
             if sid not in self._asking:
                 yield Question(sid, purpose, last + pause)
+
+    def _is_young(self, sid: str, at: float) -> bool:
+        until = self._young.get(sid)
+        if until is not None and until <= at:
+            del self._young[sid]
+            return False
+        return until is not None
 
     def _due_probes(self, at: float) -> Iterator[Question]:
         due: list[tuple[float, str]] = []

@@ -96,13 +96,14 @@ class RoomState:
 class RoomBook:
     """All rooms of one project by SID. `poll` is the poll interval in seconds.
 
-    `confirmations` is how many looks arm a room. `skew` is the server's clock minus ours, in seconds.
-    `verdicts` counts the listed rooms.
+    `least_grace` is the age in seconds below which no policy acts; `confirmations` is how many looks arm a
+    room. `skew` is the server's clock minus ours, in seconds. `verdicts` counts the listed rooms.
     """
 
     poll: float
     rules: DetectionRules = NO_RULES
     confirmations: int = LEAST_CONFIRMATIONS
+    least_grace: float = 0.0
     hears_all: bool = True
     """False: webhooks may go to another replica, so that no room's were ever complete."""
     skew: float = 0.0
@@ -164,7 +165,7 @@ class RoomBook:
             room = listing.rooms[sid]
             state = self.rooms.get(sid)
             if state is None:
-                self._note_new(room, mono)
+                self._note_new(room, listing.answered_at, mono)
             elif state.snapshot is not room:
                 # A count proves something only of the list that it stood in.
                 read_at = None if sid in back else self._listed_at
@@ -324,11 +325,11 @@ class RoomBook:
 
     # ---- lists ----------------------------------------------------------------------------------
 
-    def _add(self, room: RoomSnapshot, mono: float) -> RoomState:
+    def _add(self, room: RoomSnapshot, mono: float, young_until: float | None = None) -> RoomState:
         state = RoomState(room)
         self.rooms[room.sid] = state
         self.verdicts[state.state] += 1
-        self.looks.listed(room.sid, mono)
+        self.looks.listed(room.sid, mono, young_until=young_until)
         self.suspects.note_verdict(room.sid, state.state, mono)
         return state
 
@@ -339,12 +340,14 @@ class RoomBook:
         """
         new = [sid for sid in listing.changes(self.snapshots) if sid not in self.rooms]
         for number, sid in enumerate(new, 1):
-            self._note_new(listing.rooms[sid], mono)
+            self._note_new(listing.rooms[sid], listing.answered_at, mono)
             if number % NEW_AT_ONCE == 0:
                 yield
 
-    def _note_new(self, room: RoomSnapshot, mono: float) -> None:
-        state = self._add(room, mono)
+    def _note_new(self, room: RoomSnapshot, now: datetime, mono: float) -> None:
+        age = now.timestamp() + self.skew - room.created_at.timestamp()
+        young = age < self.least_grace
+        state = self._add(room, mono, mono + self.least_grace - age if young else None)
         if attended_at := self.attended_before.pop(room.sid, None):
             state.last_attended_at, state.person_seen = attended_at, True
         if heard := self.hearsay.rooms.get(room.sid):

@@ -91,6 +91,7 @@ class Project:
             config.poll,
             config.rules,
             config.safeguards.confirmations,
+            least_grace=min(p.grace for p in config.policies if p.action is not Action.KEEP),
             hears_all=config.hears_all,
             suspects=Suspects(config.suspects),
         )
