@@ -5,8 +5,8 @@ None, in place of yes or no, means that whoever asks cannot know: a command besi
 yes is yes.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from watchdog.core.arming import ARMING_SECONDS, LEAST_CONFIRMATIONS, Arming
@@ -364,6 +364,8 @@ GATES: tuple[Gate, ...] = (
 )
 """In the order in which they are told. The last look of all, `recheck`, is taken as the request is made."""
 
+LIMITS_AT = next(place for place, gate in enumerate(GATES) if gate.name == LIMITS)
+
 PROTECTIONS = frozenset({"protected", "recording", "simulation", "hold"})
 """What the last look evaluates afresh, whoever asks for the deletion."""
 
@@ -388,6 +390,8 @@ WAIVED_BY_HAND = frozenset(
 )
 """What an operator who deletes by hand answers for instead; nothing else can be waived."""
 
+NOT_KNOWN: Mapping[str, "Word"] = {}
+
 WAITED_FOR = frozenset({LIMITS, ARMED})
 """The gates that every other one comes before: only what these alone hold back is waiting."""
 
@@ -396,9 +400,15 @@ NOT_ASKED_TO_WARN = WAITED_FOR | {DUE, WARNED}
 
 
 def words(
-    project: ProjectState, room: RoomCase, *, waived: frozenset[str] = frozenset()
+    project: ProjectState,
+    room: RoomCase,
+    *,
+    waived: frozenset[str] = frozenset(),
+    known: Mapping[str, Word] = NOT_KNOWN,
 ) -> tuple[Word, ...]:
-    """What every gate says of this room."""
+    """What every gate says of this room. `known` is what some have said already, where none is waived."""
+    if known and not waived:
+        return tuple(known.get(gate.name) or _word(gate, project, room, waived) for gate in GATES)
     return tuple(_word(gate, project, room, waived) for gate in GATES)
 
 
@@ -407,6 +417,11 @@ def _word(gate: Gate, project: ProjectState, room: RoomCase, waived: frozenset[s
     if gate.name in waived and not passes:
         return Word(gate.name, True, f"waived by hand: {why}", waived=True)
     return Word(gate.name, passes, why)
+
+
+def limits_word(project: ProjectState, *, turn: bool) -> Word:
+    """What the limits say of every room whose turn it is, or is not: they ask for nothing else."""
+    return _word(GATES[LIMITS_AT], project, replace(_ANY_ROOM, turn=turn), frozenset())
 
 
 def holding(words: Iterable[Word], *, but: frozenset[str] = frozenset()) -> tuple[Word, ...]:

@@ -5,8 +5,9 @@ first, each confirmed by looks taken since the hold opened.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from watchdog.core.arming import ARMING_SECONDS
 
@@ -70,12 +71,17 @@ class Queue:
 
     def turn(self, episode: str, at: float) -> bool:
         """Whether a room may be confirmed now: while it drains, those whose turn comes by then."""
-        if self.opened is None or episode in self.released:
-            return True
-        if not self.drains(at):
-            return False
-        held = [key for key in self.ids if key not in self.released]
-        return episode in held[: self.ahead]
+        return self.turns(at)(episode)
+
+    def turns(self, at: float) -> Callable[[str], bool]:
+        """The same for many rooms at one moment."""
+        if self.opened is None:
+            return lambda _: True
+        near = set(self.released)
+        if self.drains(at):
+            held = (key for key in self.ids if key not in self.released)
+            near.update(islice(held, self.ahead))
+        return near.__contains__
 
     @property
     def ahead(self) -> int:

@@ -3,7 +3,7 @@
 Nothing is done here but to arm and disarm: looks confirm what is planned before it is carried out.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -12,6 +12,7 @@ from watchdog.core.deletion import BY_POLICY, DeletionRequest, Mode
 from watchdog.core.gates import (
     ARMED,
     LIMITS,
+    LIMITS_AT,
     MODE,
     NOT_ASKED_TO_WARN,
     WAITED_FOR,
@@ -21,6 +22,7 @@ from watchdog.core.gates import (
     RoomCase,
     Word,
     holding,
+    limits_word,
     project_words,
     words,
 )
@@ -161,20 +163,17 @@ class Planner:
             if request is None and self._warns(ruling, episode, age):
                 case = self.cases.of(episode, ruling, age, now, mono)
                 soon.append(Target(episode, ruling, age, words(state, case)))
+        first = self._first_words(state, due)
         waiting = [
-            t.episode.id for t, case in due if t.request is None and self._passes(state, t, case)
+            t.episode.id
+            for (t, _), said in zip(due, first, strict=True)
+            if t.request is None and self._passes(state, t, said)
         ]
         if not holding(project_words(state), but=frozenset({MODE, LIMITS})):
             # Else nobody waits for the limits: a hold goes on over a restart, a pause, a clock that was set.
             self.queue = self.queue.update(waiting, state.recent or 0, mono)
         state = replace(state, waiting=len(waiting), held_for=self.queue.held_for(mono))
-        told = [
-            replace(
-                target,
-                words=words(state, self._in_turn(case, target, mono), waived=_waived(target)),
-            )
-            for target, case in due
-        ]
+        told = self._last_words(state, due, first, mono)
         chosen = [t for t in told if self._may_be_armed(state, t)]
         self._arm(chosen, mono)
         armed = [t for t in chosen if not holding(t.words, but=self._not_asked(state, t))]
@@ -197,15 +196,39 @@ class Planner:
         told = episode.id in self.cases.marks.warned
         return ruling is not None and not told and ruling.is_to_be_warned(age)
 
-    def _in_turn(self, case: RoomCase, target: Target, mono: float) -> RoomCase:
-        return replace(case, turn=self.queue.turn(target.episode.id, mono))
+    def _first_words(
+        self, state: ProjectState, due: Sequence[tuple[Target, RoomCase]]
+    ) -> list[tuple[Word, ...]]:
+        """What the gates say before it is known how many wait; those of the project are asked once."""
+        of_project = {word.gate: word for word in project_words(state)}
+        return [words(state, case, known=of_project) for _, case in due]
 
-    def _passes(self, state: ProjectState, target: Target, case: RoomCase) -> bool:
+    def _last_words(
+        self,
+        state: ProjectState,
+        due: Sequence[tuple[Target, RoomCase]],
+        first: Sequence[tuple[Word, ...]],
+        mono: float,
+    ) -> list[Target]:
+        """The same once it is known how many wait, and whose turn it is: only the limits ask for that."""
+        turns = self.queue.turns(mono)
+        limits = {turn: limits_word(state, turn=turn) for turn in (True, False)}
+        told = []
+        for (target, case), said in zip(due, first, strict=True):
+            turn = turns(target.episode.id)
+            if waived := _waived(target):
+                last = words(state, replace(case, turn=turn), waived=waived)
+            else:
+                last = (*said[:LIMITS_AT], limits[turn], *said[LIMITS_AT + 1 :])
+            told.append(replace(target, words=last))
+        return told
+
+    def _passes(self, state: ProjectState, target: Target, said: tuple[Word, ...]) -> bool:
         """Whether every gate but the arming and the limits lets a room pass that a policy asks for."""
         if self._was_told(state, target):
             return False
         left_out = WAITED_FOR | self._not_asked(state, target)
-        return not holding(words(state, case), but=left_out)
+        return not holding(said, but=left_out)
 
     def _may_be_armed(self, state: ProjectState, target: Target) -> bool:
         if target.request is None and self._was_told(state, target):
