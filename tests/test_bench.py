@@ -59,8 +59,8 @@ def test_the_looks_keep_to_the_budget(rows: dict[str, Any]) -> None:
 
 def test_what_holds_the_loop_and_the_scrapes_is_measured(rows: dict[str, Any]) -> None:
     loop = rows["steady"]["loop"]
-    assert 0 < loop["own"]
-    assert 0 < loop["wall"]
+    assert loop["own"] > 0
+    assert loop["wall"] > 0
     assert rows["steady"]["scrapes"]["met"] > 0
 
 

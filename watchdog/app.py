@@ -1,6 +1,7 @@
 """The composition root: builds the parts, schedules the ticks, starts and stops everything."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -39,6 +40,9 @@ STOP_SECONDS = 6.0
 """How long running ticks may take to end once the daemon is told to stop."""
 LET_END_SECONDS = 60.0
 """How long the tick of a project that is changed or removed may take to end: ticks end by themselves."""
+
+MANY_ROOMS = 5000
+"""From so many rooms on the garbage collector would hold everything up for too long."""
 
 log = get_logger("watchdog.app")
 
@@ -194,6 +198,9 @@ class Daemon:
         report = await watched.project.tick()
         self.turned()
         previous = self.board.take(report)
+        if previous is None and sum(report.rooms.values()) >= MANY_ROOMS:
+            # What is known of so many rooms holds no cycles, and need not be walked to find some.
+            gc.freeze()
         self.metrics.on_report(report)
         log_report(log, report, previous, self.room_names)
         self.on_report(report)

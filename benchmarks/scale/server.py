@@ -88,6 +88,7 @@ class Company:
         )
         person = f"caller-{number:07d}"
         self.world.join(room, person)
+        self.world.publish(room, person)
         self.world.join_agent(room, f"agent-{number % AGENTS}")
         if orphaned:
             self.world.leave(room, person)

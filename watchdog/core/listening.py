@@ -7,7 +7,7 @@ from watchdog.core.classify import assess
 from watchdog.core.hearsay import Departure, Heard
 from watchdog.core.hooks import EventKind, Moment, RoomEvent, moment_of
 from watchdog.core.model import Episode, ParticipantSnapshot, Role, VerdictState
-from watchdog.core.rooms import RoomBook, RoomState, left_to_server
+from watchdog.core.rooms import NOTHING, RoomBook, RoomState, left_to_server
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class _Telling:
 
     def _note_history(self, state: RoomState, who: ParticipantSnapshot, *, joined: bool) -> None:
         state.person_seen = True
-        state.person_kinds |= {who.kind}
+        state.add_kinds({who.kind})
         if self.moment is not None and (joined or state.episode is None):
             earliest = self.moment.earliest
             state.last_attended_at = max(state.last_attended_at or earliest, earliest)
@@ -111,7 +111,7 @@ class _Telling:
         self.book.looks.hint(sid, self.mono)
         if who.sid not in self.heard.left:
             state.hung_up = None
-            state.before = state.agents_before = frozenset()
+            state.before = state.agents_before = NOTHING
             self.book.judge(state, VerdictState.ATTENDED, why, self.mono)
         came = self.moment.earliest if self.moment else None
         return Told(state, visited=self._by_then, came=came, why=why)
@@ -119,7 +119,7 @@ class _Telling:
     def _went(self, state: RoomState, who: ParticipantSnapshot, why: str) -> Told | None:
         sid, episode = self.event.room_sid, state.episode
         if episode is None:
-            here = {key for key, role in state.present if role is Role.PERSON}
+            here = {key for key, role in state.present if role == Role.PERSON}
             if not (here | self.heard.persons.keys()) - self.heard.left.keys():
                 self.book.looks.ask(sid, self.mono, after=left_to_server(state.snapshot))
             return None

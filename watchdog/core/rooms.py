@@ -6,6 +6,7 @@ in place, for one reason: a project can hold 100,000 rooms of which almost none 
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -33,6 +34,10 @@ SELF_CLOSING_TIMEOUT = 60
 """Rooms with at most this departure timeout, in seconds, are first left to the server (SAFETY F)."""
 SELF_CLOSING_MARGIN = 15
 LISTS_TO_BELIEVE_GONE = 2
+NOTHING: frozenset[str] = frozenset()
+"""One for all rooms: Python makes a new empty set each time, and there are 100,000 rooms."""
+_KINDS: dict[frozenset[str], frozenset[str]] = {}
+"""The sets of kinds that rooms have had, each once, for the same reason."""
 NOT_LOOKED_AT = "not looked at yet"
 NEW_AT_ONCE = 2000
 """So many new rooms are taken in before anything else may have its turn."""
@@ -48,7 +53,7 @@ class RoomState:
     listed: bool = True
     # The last good look: when, and who was there.
     looked_mono: float | None = None
-    present: frozenset[tuple[str, Role]] = frozenset()
+    present: tuple[tuple[str, str], ...] = ()  # SID and role, in order, each once
     counted: int = 0
     counted_agents: int = 0
     uncounted_agents: int = 0
@@ -60,15 +65,15 @@ class RoomState:
     # The history of this SID (A8).
     last_attended_at: datetime | None = None
     person_seen: bool = False
-    person_kinds: frozenset[str] = frozenset()
+    person_kinds: frozenset[str] = NOTHING
     person_unlooked: bool = False
     continuous: bool = False
     hung_up: bool | None = None
     told: bool = False
     """Webhooks told of everybody since the room was made."""
-    before: frozenset[str] = frozenset()
+    before: frozenset[str] = NOTHING
     """The persons known to have been there before the agents were alone, and the agents seen with them."""
-    agents_before: frozenset[str] = frozenset()
+    agents_before: frozenset[str] = NOTHING
     episode: Episode | None = None
     unreachable_since: datetime | None = None
     # What the gates ask (SAFETY D).
@@ -79,6 +84,12 @@ class RoomState:
     simulated_seen: bool = False
     missing: int = 0
     """From so many lists in a row."""
+
+    def add_kinds(self, kinds: AbstractSet[str]) -> None:
+        """Persons of these kinds were there, too."""
+        if not kinds <= self.person_kinds:
+            together = self.person_kinds | kinds
+            self.person_kinds = _KINDS.setdefault(together, together)
 
     @property
     def person_known(self) -> bool | None:
@@ -352,7 +363,7 @@ class RoomBook:
             state.last_attended_at, state.person_seen = attended_at, True
         if heard := self.hearsay.rooms.get(room.sid):
             state.person_seen |= bool(heard.told)
-            state.person_kinds |= heard.kinds
+            state.add_kinds(heard.kinds)
             state.told = heard.knows_all
         if room.num_participants == 0:
             self.looks.ask(room.sid, mono, after=left_to_server(room))
@@ -453,10 +464,10 @@ class RoomBook:
         heard = self.hearsay.rooms.get(look.room_sid)
         persons = {a.participant.sid for a in verdict.of_role(Role.PERSON)}
         if persons:
-            state.before = state.agents_before = frozenset()
+            state.before = state.agents_before = NOTHING
             state.hung_up = None
         elif not state.before:
-            state.before = frozenset(sid for sid, role in state.present if role is Role.PERSON)
+            state.before = frozenset(sid for sid, role in state.present if role == Role.PERSON)
             agents = (Role.AGENT, Role.AVATAR)
             state.agents_before = frozenset(sid for sid, role in state.present if role in agents)
         if heard is None:
@@ -472,7 +483,7 @@ class RoomBook:
         if persons := verdict.of_role(Role.PERSON):
             state.last_attended_at = look.asked_at
             state.person_seen = True
-            state.person_kinds |= {a.participant.kind for a in persons}
+            state.add_kinds({a.participant.kind for a in persons})
         gap_allowed = watched_gap(self.poll)
         if state.looked_mono is None:
             created = state.snapshot.created_at.timestamp() - self.skew
@@ -485,7 +496,7 @@ class RoomBook:
 
     def _note_present(self, state: RoomState, verdict: Verdict, mono: float) -> None:
         count = state.snapshot.num_participants
-        present = frozenset((a.participant.sid, a.role) for a in verdict.assessments)
+        present = tuple(sorted({(a.participant.sid, a.role.value) for a in verdict.assessments}))
         others = sum(a.counted for a in verdict.assessments)
         uncounted = sum(not a.counted for a in verdict.of_role(Role.AGENT, Role.AVATAR))
         if present != state.present or state.stable_since is None:

@@ -236,8 +236,9 @@ class LiveKitGateway:
             with undecoded() as asked:
                 answer = await self._api.room.list_rooms(ListRoomsRequest(names=list(names)))
             answered_at = self._clock.now()
-            body = answer.SerializeToString() if asked.body is None else asked.body
-            del answer, asked
+            kept = asked.body
+            body = bytearray(answer.SerializeToString()) if kept is None else kept
+            del answer, asked, kept
             reader = ListReader(self._snapshot) if names else self._lists
             rooms, changed = await reader.read(body, known)
         skew = self._skew_meter.skew if self._skew_meter else None

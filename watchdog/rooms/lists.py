@@ -30,7 +30,7 @@ AT_ONCE = 1000
 class _Asked:
     """A request whose answer is wanted as it came."""
 
-    body: bytes | None = None
+    body: bytearray | None = None
 
 
 _asked: ContextVar[_Asked | None] = ContextVar("asked", default=None)
@@ -52,10 +52,12 @@ class Answer(aiohttp.ClientResponse):
 
     async def read(self) -> bytes:
         """The body; nothing where it is kept."""
-        body = await super().read()
         asked = _asked.get()
         if asked is None or self.status != 200:
-            return body
+            return await super().read()
+        body = bytearray()  # grows in place: tens of megabytes are never there twice
+        async for chunk in self.content.iter_any():
+            body += chunk
         asked.body = body
         return b""
 
@@ -64,7 +66,7 @@ class Answer(aiohttp.ClientResponse):
 class _Last:
     """The last answer: its bytes, where in them each room ends, and what was made of each."""
 
-    body: bytes = b""
+    body: bytearray = field(default_factory=bytearray)
     ends: "array[int]" = field(default_factory=lambda: array("Q"))
     rooms: tuple[RoomSnapshot, ...] = ()
     by_sid: dict[str, RoomSnapshot] = field(default_factory=dict)
@@ -94,7 +96,7 @@ class ListReader:
         self._last = _Last()
 
     async def read(
-        self, body: bytes, known: Mapping[str, RoomSnapshot]
+        self, body: bytearray, known: Mapping[str, RoomSnapshot]
     ) -> tuple[dict[str, RoomSnapshot], tuple[str, ...] | None]:
         """The rooms by SID, and which of them are not those of `known`; None: not said.
 
@@ -105,7 +107,8 @@ class ListReader:
         places = await _places(body, last)
         if places is None:
             found = [
-                self._make(r, known.get(r.sid)) for r in ListRoomsResponse.FromString(body).rooms
+                self._make(r, known.get(r.sid))
+                for r in ListRoomsResponse.FromString(bytes(body)).rooms
             ]
             return {room.sid: room for room in found}, None
         if places.same and len(places.rooms) == len(last.rooms):
@@ -118,7 +121,7 @@ class ListReader:
         return self._last.by_sid, changed if told else None
 
     async def _decoded(
-        self, body: bytes, places: _Places, known: Mapping[str, RoomSnapshot]
+        self, body: bytearray, places: _Places, known: Mapping[str, RoomSnapshot]
     ) -> tuple[RoomSnapshot, ...]:
         """All rooms, with those that are not known decoded."""
         rooms, ends, changed = places.rooms, places.ends, places.changed
@@ -133,7 +136,7 @@ class ListReader:
         return tuple(rooms)  # type: ignore[arg-type]  # none is missing any more
 
 
-async def _places(body: bytes, last: _Last) -> _Places | None:
+async def _places(body: bytearray, last: _Last) -> _Places | None:
     """Where the rooms of an answer are; None where anything but rooms is in it, or it is cut off."""
     found = _Places()
     old, ends, rooms = last.body, last.ends, last.rooms
@@ -161,7 +164,7 @@ async def _places(body: bytes, last: _Last) -> _Places | None:
         end = _end(body, at)
         if end is None:
             return None
-        entry, steps, size = body[at:end], steps + 1, 1
+        entry, steps, size = bytes(body[at:end]), steps + 1, 1
         place = _nearby(entry, last, here) if index is None else index.get(entry)
         found.same = False
         if place is not None:
@@ -178,7 +181,7 @@ async def _places(body: bytes, last: _Last) -> _Places | None:
     return found
 
 
-def _end(body: bytes, at: int) -> int | None:
+def _end(body: bytearray, at: int) -> int | None:
     """Where the room that begins there ends: field 1, length-delimited."""
     try:
         if body[at] != 0x0A:
@@ -210,5 +213,5 @@ def _nearby(entry: bytes, last: _Last, here: int) -> int | None:
 def _entries(last: _Last) -> Iterator[bytes]:
     start = 0
     for end in last.ends:
-        yield last.body[start:end]
+        yield bytes(last.body[start:end])
         start = end
