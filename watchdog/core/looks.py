@@ -61,6 +61,8 @@ class LookQueue:
         """The room was looked at: it goes to the end of its queue."""
         for queue in (self._unlooked, self._looked, self._orphans, self._hinted):
             queue.pop(sid, None)
+        if not self._unlooked:
+            self._unlooked.clear()  # an empty dict keeps the memory of the most it ever held
         (self._orphans if orphaned else self._looked)[sid] = at
 
     def hint(self, sid: str, at: float) -> None:

@@ -4,6 +4,7 @@ One `RoomBook` per project: lists and looks go in, verdicts and reasons to look 
 in place, for one reason: a project can hold 100,000 rooms of which almost none change.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -456,7 +457,8 @@ class RoomBook:
         if state.listed and state.state is not verdict:
             self.verdicts[state.state] -= 1
             self.verdicts[verdict] += 1
-        state.state, state.reason = verdict, reason
+        # Many rooms are what they are for the same reason.
+        state.state, state.reason = verdict, sys.intern(reason)
         self.suspects.note_verdict(state.snapshot.sid, verdict, mono)
 
     def _note_told(self, state: RoomState, look: Look, verdict: Verdict, mono: float) -> None:

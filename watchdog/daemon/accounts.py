@@ -46,6 +46,7 @@ class _Standing:
     burn: dict[str, Spend]
     agents: tuple[str, ...]
     duplicates: int
+    main: str
 
 
 @dataclass(slots=True)
@@ -212,6 +213,10 @@ class Accounts:
         """
         return sum(self._standing_of(episode).duplicates for episode in episodes)
 
+    def main_agent(self, episode: Episode) -> str:
+        """The first agent's name as a label value; while none is there, of the first there was."""
+        return self._standing_of(episode).main
+
     def _standing_of(self, episode: Episode) -> _Standing:
         known = self._standing.get(episode.id)
         if known is None or known.episode is not episode:
@@ -222,6 +227,7 @@ class Accounts:
                 self._by_label(self._rates(episode)),
                 tuple(map(self.names, agents)),
                 sum(number - 1 for number in named.values()),
+                self.names(_main_agent(episode)),
             )
         return known
 
@@ -241,3 +247,9 @@ def _agents(episode: Episode) -> Iterator[AgentSpan]:
 
 def _highest(a: Spend, b: Spend) -> Spend:
     return Spend(max(a.low, b.low), max(a.high, b.high), max(a.unverified, b.unverified))
+
+
+def _main_agent(episode: Episode) -> str:
+    spans = episode.present_agents or episode.agents
+    agents = [s for s in spans if s.role is Role.AGENT] or list(spans)
+    return agents[0].agent_name if agents else UNNAMED

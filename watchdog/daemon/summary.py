@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from watchdog.core.gates import Word
-from watchdog.core.model import Episode, Role, VerdictState
-from watchdog.core.names import UNNAMED
+from watchdog.core.model import Episode, VerdictState
 from watchdog.core.policy import Ruling
 from watchdog.core.report import OrphanView
 from watchdog.core.rooms import RoomBook
@@ -36,7 +35,7 @@ def orphan_views(
                 episode=episode,
                 state=VerdictState.UNKNOWN if missing else state.state,
                 reason=MISSING if missing else state.reason,
-                agent_name=accounts.names(_main_agent(episode)),
+                agent_name=accounts.main_agent(episode),
                 age=max(0.0, watched - episode.watched_at_open),
                 session_age=max(0.0, now.timestamp() - created),
                 num_participants=state.snapshot.num_participants,
@@ -46,9 +45,3 @@ def orphan_views(
             )
         )
     return tuple(sorted(views, key=lambda v: -v.age))
-
-
-def _main_agent(episode: Episode) -> str:
-    spans = episode.present_agents or episode.agents
-    agents = [s for s in spans if s.role is Role.AGENT] or list(spans)
-    return agents[0].agent_name if agents else UNNAMED

@@ -120,10 +120,11 @@ class EpisodeTracker:
         self._policies = {key: ruling.policy.name for key, ruling in rulings.items()}
         for episode in self._open.values():
             ruling = rulings.get(episode.id)
-            if ruling is None or episode.id in self._told_due or not episode.present_agents:
+            if ruling is None or episode.id in self._told_due:
                 continue
             asks = ruling.policy.action is not Action.KEEP
-            if asks and ruling.is_due(watched - episode.watched_at_open):
+            due = asks and ruling.is_due(watched - episode.watched_at_open)
+            if due and episode.present_agents:
                 self._told_due.add(episode.id)
                 detail = (
                     f"policy {ruling.policy.name} asks to {ruling.policy.action}: {ruling.why_due}"

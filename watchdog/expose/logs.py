@@ -125,7 +125,7 @@ def log_report(
         )
     if report.backlog is not None:
         _log_backlog(logger, report.project, report.backlog, room_names)
-    ages = {view.episode.id: view.age for view in report.orphans}
+    ages = {view.episode.id: view.age for view in report.orphans} if report.changes else {}
     for change in report.changes:
         _log_change(logger, change, report, ages, room_names)
 

@@ -4,6 +4,7 @@ Gauges and restored counters are read from each project's latest reports when Pr
 whose cause is gone is gone with it; what must be counted as it happens is counted in real counters.
 """
 
+import heapq
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -215,7 +216,7 @@ class _ProjectState:
         return sums
 
     def _label_rooms(self, report: TickReport, room_names: RoomNames) -> None:
-        oldest = sorted(report.orphans, key=lambda view: (-view.age, view.episode.id))[:TOP_ROOMS]
+        oldest = heapq.nsmallest(TOP_ROOMS, report.orphans, key=lambda v: (-v.age, v.episode.id))
         kept = {
             v.episode.id: self.rooms[v.episode.id][0] for v in oldest if v.episode.id in self.rooms
         }
