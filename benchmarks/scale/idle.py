@@ -71,22 +71,35 @@ def _cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def _await_verdict(process: "subprocess.Popen[bytes]", url: str) -> float:
+    """Seconds until it has a verdict."""
+    began = time.monotonic()
+    while not _verdicts(url):
+        if process.poll() is not None or time.monotonic() - began > PATIENCE:
+            raise RuntimeError("it has no verdict")
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
 def idle(server: Server, polls: int = POLLS) -> dict[str, Any]:
-    """Start it, wait for its first verdict, and let it idle for so many polls."""
+    """Start it on a new database until it has a verdict, and again, to let it idle for so many polls.
+
+    Only the first start creates a database, and holds what that takes from then on.
+    """
     with tempfile.TemporaryDirectory() as directory:
-        began = time.monotonic()
         with _running(server, Path(directory)) as (process, url):
-            while not _verdicts(url):
-                if process.poll() is not None or time.monotonic() - began > PATIENCE:
-                    raise RuntimeError("it has no verdict")
-                time.sleep(0.02)
-            first = time.monotonic() - began
-            time.sleep(max(0.0, SETTLING - first) if polls else 0.0)
+            first = _await_verdict(process, url)
+            fresh = status_mb("VmRSS", process.pid)
+        with _running(server, Path(directory)) as (process, url):
+            again = _await_verdict(process, url)
+            time.sleep(max(0.0, SETTLING - again) if polls else 0.0)
             cpu, since = _cpu(process.pid), time.monotonic()
             time.sleep(POLL * polls)
             share = (_cpu(process.pid) - cpu) / max(POLL, time.monotonic() - since)
             return {
                 "first_verdict": first,
+                "again": again,
                 "cpu_share": share,
                 "rss_mb": status_mb("VmRSS", process.pid),
+                "rss_new_mb": fresh,
             }
