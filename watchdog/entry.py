@@ -7,7 +7,8 @@ memory for as long as it lives. Everything else, and what is not understood, goe
 import asyncio
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from watchdog.core.errors import WatchdogError
@@ -54,6 +55,8 @@ def plain_run(arguments: Sequence[str]) -> tuple[Path | None] | None:
 
 def run(config: Path | None) -> None:
     """Watch until SIGTERM or SIGINT. Raises WatchdogError."""
+    with not_loaded("rich"):  # for tracebacks in colour; ours are plain
+        import structlog  # noqa: F401
     from watchdog import app
     from watchdog.clocks import SystemClock
     from watchdog.expose.logs import configure_logging
@@ -62,3 +65,16 @@ def run(config: Path | None) -> None:
     settings = load_settings(config)
     configure_logging(settings.log.format, settings.log.level.upper())
     asyncio.run(app.run(settings, SystemClock(), lambda: load_settings(config)))
+
+
+@contextmanager
+def not_loaded(library: str) -> Iterator[None]:
+    """In this scope whoever can do without a library goes without it; one that is loaded stays."""
+    if library in sys.modules:
+        yield
+        return
+    sys.modules[library] = None  # type: ignore[assignment]  # importing it fails, as if it were not there
+    try:
+        yield
+    finally:
+        del sys.modules[library]
