@@ -22,6 +22,9 @@ lease = "{lease:g}s"
 listen = "127.0.0.1:0"
 [detection]
 requests_per_minute = 6000
+[prices]
+profile = "self-hosted-on-cloud"
+plan = "ship"
 [limits]
 max_deletions_per_tick = 100
 max_deletions_per_hour = 10000
