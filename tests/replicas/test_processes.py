@@ -157,3 +157,16 @@ def test_delete_asks_the_replica_that_has_the_project_and_does_it_itself_where_n
     assert "No daemon runs on this database: it is done here." in done.out
     assert [farm.servers[name].asked("DeleteRoom") for name in ("p00", "p01")] == [1, 1]
     assert farm.holders() == {}
+
+
+def test_a_reload_takes_up_and_gives_back_projects(farm: Farm) -> None:
+    parts = farm.config.split("[[projects]]")
+    fewer, others = "[[projects]]".join(parts[:-1]), "[[projects]]".join((parts[0], *parts[2:]))
+    program = farm.program("a", fewer)
+    with program.started("run") as one:
+        eventually(lambda: watched(one) == {"p00", "p01", "p02"})
+        (program.directory / "watchdog.toml").write_text(others)
+        eventually(lambda: watched(one) == {"p01", "p02", "p03"})
+        eventually(lambda: farm.held_by(one) == {"p01", "p02", "p03"})
+        assert one.stop().code == 0
+    assert farm.holders() == {}
