@@ -26,7 +26,7 @@ PROJECTS = 20
 REPLICAS = 3
 LEASE = 8.0
 POLL = 2.0
-DISTURBED = float(os.environ.get("CHAOS_SECONDS", "150"))
+DISTURBED = float(os.environ.get("CHAOS_SECONDS", "300"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 TAIL = 240.0
 """Warm-up, looks 30 s apart, and the verification, on a machine that does much else."""
