@@ -4,9 +4,9 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import AsyncIterator, Collection, Coroutine
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Protocol
+from typing import Protocol
 
 from watchdog.core.clock import Clock
 from watchdog.core.errors import StoreError
@@ -82,7 +82,6 @@ async def leased(
             await keeper.round()
             if alone and (missing := set(host.configured()) - set(keeper.held)):
                 _refuse_held(dict.fromkeys(missing, "which was faster"), missing)
-            await members.settled()
             members.told(None)
             turning = asyncio.create_task(keeper.run(members.told), name="keep-leases")
             try:
@@ -101,14 +100,17 @@ class Members:
     def __init__(self, shared: Shared, host: Host) -> None:
         self._shared = shared
         self._host = host
-        self._starting: set[asyncio.Task[None]] = set()
         self._failing = False
 
     async def start(self, lease: ProjectLease) -> None:
-        """Begin with a project, without waiting: a round must not be held up."""
+        """Begin with a project of which nothing runs here any more, so that the round is not held up."""
         log.info("project taken", project=lease.project, token=lease.grant.token)
         self._shared.take(lease)
-        self._begin(self._host.settle(lease.project))
+        try:
+            await self._host.settle(lease.project)
+        except BaseException:
+            self._shared.drop(lease.project)
+            raise
 
     async def stop(self, project: str, lost: bool) -> None:
         """End with a project; returns when its tick has ended."""
@@ -118,10 +120,6 @@ class Members:
         await self._host.settle(project)
         if not lost:
             log.info("project given back", project=project)
-
-    async def settled(self) -> None:
-        """Wait until what was taken runs."""
-        await asyncio.gather(*self._starting)
 
     def told(self, error: Exception | None) -> None:
         """How a round ended; the first of several failures in a row is logged, and their end."""
@@ -133,11 +131,6 @@ class Members:
         elif error is None and self._failing:
             log.info("leases renewed again")
         self._failing = error is not None
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._starting.add(task)
-        task.add_done_callback(self._starting.discard)
 
 
 def _refuse_held(holders: dict[str, str], wanted: Collection[str]) -> None:
