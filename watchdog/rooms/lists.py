@@ -55,9 +55,12 @@ class Answer(aiohttp.ClientResponse):
         asked = _asked.get()
         if asked is None or self.status != 200:
             return await super().read()
-        body = bytearray()  # grows in place: tens of megabytes are never there twice
+        # All of it at once where its length is told: pieces that grow, or are joined, are there twice.
+        body, at = bytearray(self.content_length or 0), 0
         async for chunk in self.content.iter_any():
-            body += chunk
+            body[at : at + len(chunk)] = chunk
+            at += len(chunk)
+        del body[at:]
         asked.body = body
         return b""
 
