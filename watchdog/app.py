@@ -86,8 +86,8 @@ class Daemon:
         changes = Changes.between(self.recipes, recipes)
         self.settings = settings
         self.recipes = recipes
-        moved = (*changes.removed, *changes.changed, *changes.added)
-        await asyncio.gather(*(self.settle(name) for name in moved))
+        # All of them: one that could not be started before is tried again.
+        await asyncio.gather(*(self.settle(name) for name in (*changes.removed, *recipes)))
         self.watched = {name: self.watched[name] for name in recipes if name in self.watched}
         return changes
 
@@ -129,12 +129,15 @@ class Daemon:
     async def stop(self, name: str) -> None:
         """Watch a project no longer; returns when its tick has ended and its connections are closed."""
         watched = self.watched.pop(name)
+        watched.leaving.set()
         self._leaving.add(watched)
         if self._schedule is not None:
             self._schedule.remove(name)
         await watched.settle(LET_END_SECONDS)
         await watched.aclose()
         self._leaving.discard(watched)
+        if gc.get_freeze_count():  # else the collector would never take what is left of it
+            gc.unfreeze()
 
     def forget(self, name: str) -> None:
         """Show no more of a project that is not watched any longer."""
@@ -255,6 +258,8 @@ class Daemon:
         schedule.add(watched.name, partial(self._turn, watched), watched.poll / self._speed)
 
     async def _turn(self, watched: Watched) -> None:
+        if self.watched.get(watched.name) is not watched:
+            return  # it was stopped between its appointment and now
         watched.ticking = asyncio.current_task()
         try:
             await self.tick(watched)

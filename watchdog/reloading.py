@@ -110,11 +110,12 @@ class _Watch:
         self._told = told
         self._asked = asked
         self._every = every
-        self._known = stamps(files())
+        self._known: dict[Path, Stamp] = {}
+        """Empty at first: what was changed while the daemon started is taken up as well."""
         self._refused = ""
 
     async def run(self) -> None:
-        seen = self._known
+        seen = stamps(self._files())
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._asked.wait(), self._every)
@@ -126,7 +127,9 @@ class _Watch:
                 by_hand = self._asked.is_set()
                 self._asked.clear()
                 await self._try(by_hand=by_hand)
-                self._known = seen = stamps(self._files())
+                # What was changed while that went on is not what was read.
+                now = stamps(self._files())
+                self._known = seen = {path: seen.get(path, stamp) for path, stamp in now.items()}
 
     async def _try(self, *, by_hand: bool) -> None:
         try:
@@ -141,12 +144,13 @@ class _Watch:
             return
         self._refused = ""
         self._told(datetime.now(UTC), ok=True)
-        log.info(
-            "configuration reloaded",
-            added=list(changes.added),
-            changed=list(changes.changed),
-            removed=list(changes.removed),
-        )
+        if by_hand or changes != Changes():
+            log.info(
+                "configuration reloaded",
+                added=list(changes.added),
+                changed=list(changes.changed),
+                removed=list(changes.removed),
+            )
         if changes.waiting:
             log.warning("these keys are taken up only by a new start", keys=list(changes.waiting))
 

@@ -3,7 +3,6 @@
 import asyncio
 import uuid
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from watchdog.configured import gateway_of, project_config, request_bucket
@@ -50,6 +49,8 @@ class Watched:
     gateway: LiveKitGateway
     webhooks: WebhookReader
     stores: Stores
+    leaving: asyncio.Event
+    """Set once it is to be given up: the tick under way ends, and begins no deletion any more."""
     ticking: asyncio.Task[None] | None = None
 
     @property
@@ -63,13 +64,17 @@ class Watched:
         return self.recipe.config.poll
 
     async def settle(self, seconds: float) -> None:
-        """Let a tick that is under way end by itself within so many seconds, else cut it off."""
-        if (task := self.ticking) is None:
-            return
-        _, late = await asyncio.wait({task}, timeout=seconds)
-        if late:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        """Let a tick that is under way end by itself within so many seconds, else cut it off.
+
+        Then have what was told since the last tick stored, for whoever takes up the project (A7).
+        """
+        if (task := self.ticking) is not None:
+            _, late = await asyncio.wait({task}, timeout=seconds)
+            if late:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                return  # what it left half done is worth no more than after a kill
+        await self.project.store_told()
 
     async def aclose(self) -> None:
         """Close the connections to its server."""
@@ -87,6 +92,12 @@ def watch(
     def observe(method: str, code: str, _: Purpose, seconds: float) -> None:
         metrics.on_request(name, method, code, seconds)
 
+    leaving = asyncio.Event()
+    stop = stop_file(settings.database)
+
+    def stopped() -> str:
+        return "the project is given up here" if leaving.is_set() else stop_file_says(stop)
+
     gateway = gateway_of(settings, recipe.given, steady, observe, bucket)
     project = Project(
         recipe.config,
@@ -99,13 +110,13 @@ def watch(
             stores.controls,
             stores.lease,
             new_intent_id,
-            partial(stop_file_says, stop_file(settings.database)),
+            stopped,
         ),
         new_id=new_episode_id,
     )
     key, secret = recipe.given.api_key, recipe.given.api_secret
     webhooks = WebhookReader(key.get_secret_value(), secret.get_secret_value(), steady)
-    return Watched(recipe, project, gateway, webhooks, stores)
+    return Watched(recipe, project, gateway, webhooks, stores, leaving)
 
 
 def new_episode_id() -> str:

@@ -524,3 +524,23 @@ async def test_t42_a_look_that_fails_leaves_the_join_standing():
         report = await w.ticks(3)
         assert orphan(report, "r") is None
         assert report.rooms[VerdictState.ATTENDED] == 1
+
+
+async def test_a7_a_visit_that_was_told_is_known_after_an_orderly_end_without_another_tick():
+    async with lab(webhooks=PERFECT) as w:
+        first = orphan(await stranded(w), "r").episode.id
+        w.enforcing(QUICK)
+        await w.ticks(2)
+        w.pass_time(2.0)
+        w.world.join("r", "bob")
+        w.pass_time(2.0)
+        w.world.leave("r", "bob")
+        await w.project.store_told()
+        w.restart(after=5.0)
+        again = orphan(await w.ticks(2), "r")
+        assert again is None or (again.episode.id != first and again.age < 60.0)
+        assert w.deleted() == []
+        (*_, closed) = [
+            e for e in await EpisodeStore(w.database).episodes_of_room("p", "r") if e.id == first
+        ]
+        assert closed.close_reason == "person_returned"

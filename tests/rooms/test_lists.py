@@ -1,18 +1,23 @@
 """A list of which only what changed is decoded says what decoding all of it would (A1)."""
 
 import random
+from contextlib import AsyncExitStack
 
+import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from livekit.api.twirp_client import TwirpClient
 from livekit.protocol.models import Room
-from livekit.protocol.room import ListRoomsResponse
+from livekit.protocol.room import ListRoomsRequest, ListRoomsResponse
 
 from watchdog.core.model import RoomListing
 from watchdog.rooms import lists
 from watchdog.rooms.gateway import _room
-from watchdog.rooms.lists import ListReader
+from watchdog.rooms.lists import Answer, ListReader, undecoded
 
 
 def make(room, known):
@@ -212,3 +217,43 @@ async def test_long_lists_let_others_have_their_turn(monkeypatch):
     turns = 0
     await reader.read(answer(rooms), known)
     assert turns >= 9
+
+
+async def test_a_number_without_an_end_is_left_to_the_sdk_at_once():
+    body = bytearray(b"\x0a" + b"\xff" * 200_000)
+    with pytest.raises(DecodeError):
+        await ListReader(make).read(body, {})
+
+
+async def test_a_region_that_fails_is_followed_by_another_while_a_list_is_kept_undecoded():
+    hits: list[str] = []
+    urls: list[str] = []
+    listed = answer([Room(sid="RM_1", name="a")])
+
+    async def server(stack: AsyncExitStack, *, good: bool) -> str:
+        async def rooms(request: web.Request) -> web.Response:
+            hits.append("good" if good else "bad")
+            if good:
+                return web.Response(body=bytes(listed), content_type="application/protobuf")
+            return web.json_response({"code": "unavailable", "msg": "down"}, status=503)
+
+        async def regions(_: web.Request) -> web.Response:
+            return web.json_response({"regions": [{"url": url} for url in urls]})
+
+        app = web.Application()
+        app.router.add_post("/twirp/livekit.RoomService/ListRooms", rooms)
+        app.router.add_get("/settings/regions", regions)
+        served = await stack.enter_async_context(TestServer(app))
+        return str(served.make_url("")).rstrip("/")
+
+    async with AsyncExitStack() as stack:
+        urls += [await server(stack, good=False), await server(stack, good=True)]
+        session = await stack.enter_async_context(aiohttp.ClientSession(response_class=Answer))
+        client = TwirpClient(
+            session, urls[0], "livekit", _failover_force=True, _failover_backoff=0.01
+        )
+        with undecoded() as asked:
+            await client.request(
+                "RoomService", "ListRooms", ListRoomsRequest(), {}, ListRoomsResponse
+            )
+    assert (hits, asked.body) == (["bad", "good"], listed)

@@ -357,7 +357,7 @@ class RoomBook:
                 yield
 
     def _note_new(self, room: RoomSnapshot, now: datetime, mono: float) -> None:
-        age = now.timestamp() + self.skew - room.created_at.timestamp()
+        age = max(0.0, now.timestamp() + self.skew - room.created_at.timestamp())
         young = age < self.least_grace
         state = self._add(room, mono, mono + self.least_grace - age if young else None)
         if attended_at := self.attended_before.pop(room.sid, None):

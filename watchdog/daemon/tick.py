@@ -161,6 +161,22 @@ class Project:
             self._tracker.note_event(event, mono)
             self._enforcer.note_event(event)
 
+    async def store_told(self) -> None:
+        """Store what webhooks told since the last tick; for the end, when no tick follows. Never raises.
+
+        It is an observation of theirs and not of ours: the time of the last tick stays.
+        """
+        if not self._loaded or self._ticking or self._last is None:
+            return
+        self._hear()
+        if not (self._tracker.unwritten.episodes or self._inbox.uncommitted):
+            return
+        this, now = Pass(self._clock.monotonic()), self._clock.now()
+        self._number += 1
+        stated = self._books.statement(self._bill(now), now)
+        record = self._record(this, self._last.result, stated, self._suspects(now), now)
+        await self._commit(this, self._last.result, replace(record, at=self._last.at), stated)
+
     async def tick(self) -> TickReport:
         """One pass. Never raises for what LiveKit or the database does: the report says it."""
         self._ticking = True

@@ -116,10 +116,12 @@ def build_app(
         return JSONResponse([orphan_json(view, room_names, unpriced) for view in views])
 
     async def webhook(project: str, request: Request) -> Response:
-        receive = receiver(project)
-        if receive is None:
+        if receiver(project) is None:
             return Response("no such project\n", 404)
         body = await _body(request)
+        receive = receiver(project)  # anew: it may have been given to another meanwhile
+        if receive is None:
+            return Response("no such project any more\n", 503)
         taken = receive(body, request.headers.get("authorization", ""))
         return Response(f"{taken}\n", _WEBHOOK_STATUS.get(taken, 200))
 

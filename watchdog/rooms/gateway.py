@@ -239,8 +239,12 @@ class LiveKitGateway:
             kept = asked.body
             body = bytearray(answer.SerializeToString()) if kept is None else kept
             del answer, asked, kept
-            reader = ListReader(self._snapshot) if names else self._lists
+        # After the deadline: a slow machine must not keep on giving up what the server did answer.
+        reader = ListReader(self._snapshot) if names else self._lists
+        try:
             rooms, changed = await reader.read(body, known)
+        except DecodeError as error:
+            raise translate("ListRooms", error, self.list_deadline) from error
         skew = self._skew_meter.skew if self._skew_meter else None
         if changed is None:
             return RoomListing(asked_at, answered_at, rooms, skew)

@@ -53,7 +53,8 @@ class Answer(aiohttp.ClientResponse):
     async def read(self) -> bytes:
         """The body; nothing where it is kept."""
         asked = _asked.get()
-        if asked is None or self.status != 200:
+        # The SDK also asks, by GET, which other regions there are: that answer is its own.
+        if asked is None or self.status != 200 or self.method != "POST":
             return await super().read()
         # All of it at once where its length is told: pieces that grow, or are joined, are there twice.
         body, at = bytearray(self.content_length or 0), 0
@@ -199,6 +200,8 @@ def _end(body: bytearray, at: int) -> int | None:
                 if byte < 0x80:
                     break
                 shift += 7
+                if shift > 63:  # no number at all
+                    return None
     except IndexError:
         return None
     return head + length if head + length <= len(body) else None

@@ -127,11 +127,17 @@ class LeaseKeeper:
         for grant in sorted(done.renewed - known, key=lambda grant: grant.project):
             # Taken by a request whose answer was lost, or given up here: it begins anew with another token.
             await self._store.let_go(grant)
+        troubles: list[Exception] = [] if done.trouble is None else [done.trouble]
         for grant in sorted(done.taken, key=lambda grant: grant.project):
-            await self._take(grant, asked)
+            try:
+                await self._take(grant, asked)
+            except Exception as error:  # noqa: BLE001 - the others are to be started all the same
+                troubles.append(error)
         for name in {*done.surplus, *(self._held.keys() - projects)}:
             if name in self._held and name not in self._stopping:
                 self._let_go(self._held[name])
+        if troubles:
+            raise troubles[0]
 
     async def run(self, told: Callable[[Exception | None], None]) -> None:
         """Rounds until cancelled, sooner again after one that failed; `told` hears how each ended."""

@@ -40,6 +40,8 @@ class Round:
     renewed: frozenset[Grant]
     taken: frozenset[Grant] = frozenset()
     surplus: tuple[str, ...] = ()
+    trouble: Exception | None = None
+    """Why nothing could be taken, where what was renewed is renewed all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,15 @@ class LeaseStore:
         async with self._database.writing() as connection:
             renewed = await _granted(connection, _renew(self.me, self._lease))
             await self._say_alive(connection, projects)
-        # What was renewed is on disk, whoever else is in the way of what follows.
+        # What was renewed is on disk, whatever is in the way of what follows: it must be known here.
+        try:
+            return await self._taking(renewed, going, busy)
+        except (StoreError, ValueError) as error:
+            return Round(renewed, trouble=error)
+
+    async def _taking(
+        self, renewed: frozenset[Grant], going: Collection[str], busy: Collection[str]
+    ) -> Round:
         async with self._database.writing() as connection:
             wanted = await self._division(connection, going)
             if not set(wanted.take) - set(busy):
