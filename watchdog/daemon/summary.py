@@ -1,6 +1,7 @@
 """The orphaned rooms of one project as a report shows them."""
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from watchdog.core.gates import Word
@@ -12,9 +13,12 @@ from watchdog.core.spend import Spend
 from watchdog.daemon.accounts import Accounts, Bill
 from watchdog.daemon.plan import MISSING
 
+AT_ONCE = 1000
+"""So many views are made before anything else may have its turn."""
 
-def orphan_views(
-    episodes: Iterable[Episode],
+
+async def orphan_views(
+    episodes: Sequence[Episode],
     book: RoomBook,
     accounts: Accounts,
     bill: Bill,
@@ -26,7 +30,9 @@ def orphan_views(
 ) -> tuple[OrphanView, ...]:
     """One view per open episode, the oldest first. `watched` is the watched clock now (A9)."""
     views = []
-    for episode in episodes:
+    for number, episode in enumerate(episodes, 1):
+        if number % AT_ONCE == 0:
+            await asyncio.sleep(0)
         state = book.rooms[episode.room_sid]
         missing = book.is_missing(episode.room_sid)
         created = episode.room_created_at.timestamp() - book.skew
@@ -44,4 +50,7 @@ def orphan_views(
                 words=words.get(episode.id, ()),
             )
         )
-    return tuple(sorted(views, key=lambda v: -v.age))
+    views.sort(key=lambda v: -v.age)
+    if len(views) >= AT_ONCE:
+        await asyncio.sleep(0)
+    return tuple(views)

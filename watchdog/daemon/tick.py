@@ -33,7 +33,7 @@ from watchdog.daemon.decide import Judge
 from watchdog.daemon.enforce import Enforcer, Powers
 from watchdog.daemon.inbox import Inbox
 from watchdog.daemon.ports import RoomService, Store
-from watchdog.daemon.summary import orphan_views
+from watchdog.daemon.summary import AT_ONCE, orphan_views
 from watchdog.daemon.tracker import EpisodeTracker, Unwritten
 
 MAX_BACK_OFF = 300.0
@@ -300,7 +300,9 @@ class Project:
         for _ in self._books.accounts.reckon(self._tracker.episodes, self._watch.good_wall or now):
             await asyncio.sleep(0)
         bill = self._bill(now)
+        await self._let_others()
         rulings = self._decide(bill.episodes, result)
+        await self._let_others()
         if result is TickResult.OK:
             await self._plan(rulings)
         stated = self._books.statement(bill, now)
@@ -316,8 +318,15 @@ class Project:
                 again = replace(again, seen={**record.seen, **again.seen}, probed=record.probed)
                 result, more = await self._commit(this, result, again, stated)
                 rows += more
-        self._last = self._report(this, result, stated.bill, rulings, suspects, now=now, rows=rows)
+        self._last = await self._report(
+            this, result, stated.bill, rulings, suspects, now=now, rows=rows
+        )
         return self._last
+
+    async def _let_others(self) -> None:
+        """Let others have their turn, where there are so many orphans that a step over them takes long."""
+        if len(self._tracker.episodes) >= AT_ONCE:
+            await asyncio.sleep(0)
 
     def _bill(self, now: datetime) -> Bill:
         """Everything until the last moment that was really observed."""
@@ -405,7 +414,7 @@ class Project:
             this.error = this.error or str(error)
         return TickResult.OK
 
-    def _report(
+    async def _report(
         self,
         this: Pass,
         result: TickResult,
@@ -436,10 +445,10 @@ class Project:
         )
         if result in (TickResult.FAILED, TickResult.BACKING_OFF):
             return report  # what was last known stays; last_success_at tells its age
-        episodes, watched = self._tracker.episodes, self._watched(mono)
+        episodes, watched = tuple(self._tracker.episodes), self._watched(mono)
         accounts = self._books.accounts
         plan = self._enforcer.plan
-        views = orphan_views(
+        views = await orphan_views(
             episodes,
             self._book,
             accounts,

@@ -4,7 +4,7 @@ Memory moves with the observation; the store follows at the tick's commit. What 
 unwritten stays here and goes into the next one.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -79,7 +79,7 @@ class EpisodeTracker:
         self.unwritten = Unwritten()
 
     @property
-    def episodes(self) -> Iterable[Episode]:
+    def episodes(self) -> Collection[Episode]:
         """The open episodes."""
         return self._open.values()
 
