@@ -37,14 +37,17 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=
       --no-cache-dir --no-build-isolation --no-deps --no-index --wheel-dir dist . && \
     tools/bin/python -m pip --python /opt/livekit-watchdog/bin/python install \
       --no-cache-dir --disable-pip-version-check --no-deps --no-index dist/*.whl
-# Nothing that runs reads the packages' own tests, stubs for type checkers, symbols for a debugger, what
-# colours source code, or Apprise's translations and pictures. Compiled Python stays: it saves a second of
-# each start.
+# Nothing that runs reads the packages' own tests, stubs for type checkers, sources of compiled modules, symbols
+# for a debugger, what colours source code, databases that are not supported, or Apprise's translations and
+# pictures. Compiled Python stays: it saves a second of each start.
 RUN find /opt/livekit-watchdog -depth -type d \( -name tests -o -name testing \) \
       -path '*/site-packages/*' -not -path '*/watchdog/*' -exec rm -rf {} + && \
     find /opt/livekit-watchdog -path '*/pygments/lexers/*' -type f -not -name '__init__.*' -not -name '_mapping.*' -delete && \
     find /opt/livekit-watchdog -path '*/apprise/i18n/*/*' -type f -not -path '*/__pycache__/*' -delete && \
-    find /opt/livekit-watchdog -type f \( -name '*.pyi' -o -path '*/apprise/assets/*' \) -delete && \
+    find /opt/livekit-watchdog -depth -type d -path '*/sqlalchemy/dialects/*' \
+      \( -name mssql -o -name mysql -o -name oracle \) -exec rm -rf {} + && \
+    find /opt/livekit-watchdog -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' \
+      -o -name '*.c' -o -name '*.cpp' -o -name '*.h' -o -path '*/apprise/assets/*' \) -delete && \
     find /opt/livekit-watchdog -type f -name '*.so*' -exec strip --strip-unneeded {} +
 
 FROM python
