@@ -117,8 +117,10 @@ class _Watch:
     async def run(self) -> None:
         seen = stamps(self._files())
         while True:
+            # Not wait_for, which in Python 3.11 can swallow the cancellation that ends this.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._asked.wait(), self._every)
+                async with asyncio.timeout(self._every):
+                    await self._asked.wait()
             before, seen = seen, stamps(self._files())
             # A file that is being written is left alone until it has stayed the same for one more look.
             settled = seen == before and seen != self._known
