@@ -1,6 +1,10 @@
 """A list of which only what changed is decoded says what decoding all of it would (A1)."""
 
+import gc
+import itertools
 import random
+import tracemalloc
+import weakref
 from contextlib import AsyncExitStack
 
 import aiohttp
@@ -17,7 +21,7 @@ from livekit.protocol.room import ListRoomsRequest, ListRoomsResponse
 from watchdog.core.model import RoomListing
 from watchdog.rooms import lists
 from watchdog.rooms.gateway import _room
-from watchdog.rooms.lists import Answer, ListReader, undecoded
+from watchdog.rooms.lists import Answer, ListReader, as_it_comes
 
 
 def make(room, known):
@@ -26,13 +30,21 @@ def make(room, known):
 
 def plainly(body, known):
     """What the SDK's own decoding of the whole answer gives."""
-    return {
-        r.sid: make(r, known.get(r.sid)) for r in ListRoomsResponse.FromString(bytes(body)).rooms
-    }
+    return {r.sid: make(r, known.get(r.sid)) for r in ListRoomsResponse.FromString(body).rooms}
 
 
 def answer(rooms):
-    return bytearray(ListRoomsResponse(rooms=rooms).SerializeToString())
+    return ListRoomsResponse(rooms=rooms).SerializeToString()
+
+
+async def read(reader, body, known, pieces=(65_536,)):
+    """What a reader makes of an answer that comes in pieces of these lengths, over and over."""
+    reading, at, lengths = reader.begin(known), 0, itertools.cycle(pieces)
+    while at < len(body):
+        length = next(lengths)
+        reading.feed(body[at : at + length])
+        at += length
+    return await reader.finish(reading)
 
 
 def some_rooms(count, seed=0):
@@ -107,15 +119,16 @@ def edited(rooms, changes, fresh):
     st.integers(min_value=0, max_value=700),
     st.lists(st.tuples(edits, st.sampled_from(["kept", "kept", "shuffled"])), max_size=4),
     st.integers(min_value=0, max_value=5),
+    st.lists(st.integers(min_value=200, max_value=70_000), min_size=1, max_size=5),
 )
-async def test_a_list_read_against_the_last_says_what_all_of_it_says(count, polls, seed):
+async def test_a_list_read_against_the_last_says_what_all_of_it_says(count, polls, seed, pieces):
     reader, known, rooms = ListReader(make), {}, some_rooms(count, seed)
     for number, (changes, order) in enumerate([([], "kept"), *polls]):
         rooms = edited(rooms, changes, number)
         if order == "shuffled":
             random.Random(number).shuffle(rooms)
         body = answer(rooms)
-        found, changed = await reader.read(body, known)
+        found, changed = await read(reader, body, known, pieces)
         expected = plainly(body, known)
         assert found == expected
         # The very same objects where nothing changed: that is what later stages go by.
@@ -131,9 +144,9 @@ async def test_a_list_read_against_the_last_says_what_all_of_it_says(count, poll
 async def test_where_nothing_changed_nothing_is_decoded():
     decoded = Decoded()
     reader, body = ListReader(decoded), answer(some_rooms(3000))
-    first, _ = await reader.read(body, {})
+    first, _ = await read(reader, body, {})
     assert decoded.rooms == 3000
-    second, changed = await reader.read(bytearray(body), first)
+    second, changed = await read(reader, body, first)
     assert decoded.rooms == 3000
     assert second is first
     assert changed == ()
@@ -143,14 +156,14 @@ async def test_where_nothing_changed_nothing_is_decoded():
 async def test_of_a_list_with_few_changes_few_rooms_are_decoded(order):
     decoded = Decoded()
     reader, rooms = ListReader(decoded), some_rooms(3000)
-    known, _ = await reader.read(answer(rooms), {})
+    known, _ = await read(reader, answer(rooms), {})
     decoded.rooms = 0
     for place in range(0, 3000, 100):
         rooms[place].num_participants += 1
     del rooms[500:600]
     if order == "shuffled":
         random.Random(1).shuffle(rooms)
-    found, changed = await reader.read(answer(rooms), known)
+    found, changed = await read(reader, answer(rooms), known)
     assert 29 <= decoded.rooms <= 29 + lists.NEARBY + 1
     assert {sid for sid in found if found[sid] is not known[sid]} <= set(changed)
 
@@ -159,10 +172,10 @@ async def test_what_was_read_against_other_rooms_is_decoded_anew():
     """A list that nobody took in proves nothing of the rooms that are known."""
     decoded = Decoded()
     reader, body = ListReader(decoded), answer(some_rooms(50))
-    known, _ = await reader.read(body, {})
-    await reader.read(answer(some_rooms(49, seed=1)), known)
+    known, _ = await read(reader, body, {})
+    await read(reader, answer(some_rooms(49, seed=1)), known)
     decoded.rooms = 0
-    found, changed = await reader.read(body, known)
+    found, changed = await read(reader, body, known)
     assert decoded.rooms == 50
     assert changed is None
     assert all(found[sid] is known[sid] for sid in found)
@@ -170,35 +183,54 @@ async def test_what_was_read_against_other_rooms_is_decoded_anew():
 
 @pytest.mark.parametrize(
     "more",
-    [b"\x12\x03abc", b"\x10\x05"],
-    ids=["another field", "a number"],
+    [b"\x12\x03abc", b"\x10\x05", b"\x11" + b"8" * 8, b"\x15" + b"4" * 4, b"\x82\x01\x01a"],
+    ids=["another field", "a number", "eight bytes", "four bytes", "a field above 15"],
 )
-async def test_an_answer_with_more_than_rooms_is_decoded_whole(more):
+@pytest.mark.parametrize("piece", [1, 7, 10_000])
+async def test_what_else_is_in_an_answer_is_left_out(more, piece):
     rooms = some_rooms(20)
     reader = ListReader(make)
-    known, _ = await reader.read(answer(rooms), {})
-    body = answer(rooms[:10]) + more + answer(rooms[10:])
-    found, changed = await reader.read(body, known)
+    known, _ = await read(reader, answer(rooms), {})
+    rooms[15].num_participants += 1
+    body = answer(rooms[:10]) + more + answer(rooms[10:]) + more
+    found, changed = await read(reader, body, known, (piece,))
     assert found == plainly(body, known)
-    assert changed is None
+    assert changed == (rooms[15].sid,)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x0b",
+        b"\x0c",
+        b"\x02\x01a",
+        b"\x0a\xff\xff\xff\xff\x0f",
+        b"<!DOCTYPE html>",
+        b'{"rooms": []}',
+    ],
+    ids=["a group", "its end", "no field", "too long", "a web page", "JSON"],
+)
+async def test_what_is_no_answer_is_refused(body):
+    with pytest.raises(DecodeError):
+        await read(ListReader(make), body, {})
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3, 10])
 async def test_an_answer_that_is_cut_off_is_no_answer(cut):
     rooms = some_rooms(20)
     reader = ListReader(make)
-    known, _ = await reader.read(answer(rooms), {})
+    known, _ = await read(reader, answer(rooms), {})
     with pytest.raises(DecodeError):
-        await reader.read(answer(rooms)[:-cut], known)
+        await read(reader, answer(rooms)[:-cut], known)
     # And the next one is read as if there had been none.
-    found, _ = await reader.read(answer(rooms), known)
+    found, _ = await read(reader, answer(rooms), known)
     assert all(found[sid] is known[sid] for sid in known)
 
 
 async def test_an_empty_answer_has_no_rooms():
     reader = ListReader(make)
-    known, _ = await reader.read(answer(some_rooms(3)), {})
-    assert (await reader.read(bytearray(), known))[0] == {}
+    known, _ = await read(reader, answer(some_rooms(3)), {})
+    assert (await read(reader, b"", known))[0] == {}
 
 
 async def test_long_lists_let_others_have_their_turn(monkeypatch):
@@ -209,23 +241,30 @@ async def test_long_lists_let_others_have_their_turn(monkeypatch):
         turns += 1
 
     monkeypatch.setattr(lists.asyncio, "sleep", sleep)
-    rooms = some_rooms(10_000)
-    reader = ListReader(make)
-    known, _ = await reader.read(answer(rooms), {})
+    await read(ListReader(make), answer(some_rooms(10_000)), {})
     assert turns >= 10_000 / lists.AT_ONCE
-    random.Random(1).shuffle(rooms)
-    turns = 0
-    await reader.read(answer(rooms), known)
-    assert turns >= 9
 
 
-async def test_a_number_without_an_end_is_left_to_the_sdk_at_once():
-    body = bytearray(b"\x0a" + b"\xff" * 200_000)
+async def test_of_a_list_that_was_read_its_bytes_are_not_kept():
+    reader = ListReader(make)
+    body = answer(some_rooms(3000))
+    known, _ = await read(reader, body, {})
+    tracemalloc.start()
+    try:
+        await read(reader, body, known)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < len(body) / 10
+
+
+async def test_a_number_without_an_end_is_refused_at_once():
+    body = b"\x0a" + b"\xff" * 200_000
     with pytest.raises(DecodeError):
-        await ListReader(make).read(body, {})
+        await read(ListReader(make), body, {})
 
 
-async def test_a_region_that_fails_is_followed_by_another_while_a_list_is_kept_undecoded():
+async def test_a_region_that_fails_is_followed_by_another_while_a_list_is_read_as_it_comes():
     hits: list[str] = []
     urls: list[str] = []
     listed = answer([Room(sid="RM_1", name="a")])
@@ -234,7 +273,7 @@ async def test_a_region_that_fails_is_followed_by_another_while_a_list_is_kept_u
         async def rooms(request: web.Request) -> web.Response:
             hits.append("good" if good else "bad")
             if good:
-                return web.Response(body=bytes(listed), content_type="application/protobuf")
+                return web.Response(body=listed, content_type="application/protobuf")
             return web.json_response({"code": "unavailable", "msg": "down"}, status=503)
 
         async def regions(_: web.Request) -> web.Response:
@@ -252,8 +291,39 @@ async def test_a_region_that_fails_is_followed_by_another_while_a_list_is_kept_u
         client = TwirpClient(
             session, urls[0], "livekit", _failover_force=True, _failover_backoff=0.01
         )
-        with undecoded() as asked:
+        reader = ListReader(make)
+        with as_it_comes(lambda: reader.begin({})) as asked:
             await client.request(
                 "RoomService", "ListRooms", ListRoomsRequest(), {}, ListRoomsResponse
             )
-    assert (hits, asked.body) == (["bad", "good"], listed)
+            reading = asked.taken()
+    found, _ = await reader.finish(reading)
+    assert (hits, list(found)) == (["bad", "good"], ["RM_1"])
+
+
+@pytest.mark.parametrize("taken", [True, False])
+async def test_a_connection_that_stays_open_keeps_nothing_of_the_list_it_was_opened_for(taken):
+    """4,000 rooms are a megabyte on the wire, and a connection is kept for as long as there are polls."""
+    begun = []
+    reader = ListReader(make)
+
+    def begin():
+        reading = reader.begin({})
+        begun.append(weakref.ref(reading))
+        return reading
+
+    async def rooms(_: web.Request) -> web.Response:
+        return web.Response(body=answer(some_rooms(10)), content_type="application/protobuf")
+
+    app = web.Application()
+    app.router.add_post("/twirp/livekit.RoomService/ListRooms", rooms)
+    async with TestServer(app) as served, aiohttp.ClientSession(response_class=Answer) as session:
+        client = TwirpClient(session, str(served.make_url("")).rstrip("/"), "livekit")
+        with as_it_comes(begin) as asked:
+            await client.request(
+                "RoomService", "ListRooms", ListRoomsRequest(), {}, ListRoomsResponse
+            )
+            if taken:
+                assert asked.taken() is not None
+        gc.collect()
+        assert [there() for there in begun] == [None]

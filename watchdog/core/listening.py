@@ -119,7 +119,7 @@ class _Telling:
     def _went(self, state: RoomState, who: ParticipantSnapshot, why: str) -> Told | None:
         sid, episode = self.event.room_sid, state.episode
         if episode is None:
-            here = {key for key, role in state.present if role == Role.PERSON}
+            here = state.was_present(Role.PERSON)
             if not (here | self.heard.persons.keys()) - self.heard.left.keys():
                 self.book.looks.ask(sid, self.mono, after=left_to_server(state.snapshot))
             return None

@@ -61,8 +61,11 @@ class LookQueue:
         """The room was looked at: it goes to the end of its queue."""
         for queue in (self._unlooked, self._looked, self._orphans, self._hinted):
             queue.pop(sid, None)
-        if not self._unlooked:
-            self._unlooked.clear()  # an empty dict keeps the memory of the most it ever held
+        if not self._is_young(sid, at):
+            self._young.pop(sid, None)
+        for queue in (self._unlooked, self._young):
+            if not queue:
+                queue.clear()  # an empty dict keeps the memory of the most it ever held
         (self._orphans if orphaned else self._looked)[sid] = at
 
     def hint(self, sid: str, at: float) -> None:
@@ -140,37 +143,33 @@ class LookQueue:
         elif purpose is Purpose.PROBE:
             yield from self._due_probes(at)
         elif purpose is Purpose.AGAIN:
-            yield from self._oldest(self._orphans, AGAIN_SECONDS, purpose, at)
+            again = self._oldest(self._orphans, AGAIN_SECONDS, at)
+            yield from (Question(sid, purpose, since) for since, sid in again)
         elif purpose is Purpose.SWEEP:
-            # In the order of their appointments: new rooms must not crowd out those that are due again.
-            young: list[Question] = []
-            for question in heapq.merge(
-                self._oldest(self._unlooked, 0.0, purpose, at),
-                self._oldest(self._looked, SWEEP_SECONDS, purpose, at),
-                key=lambda question: question.since,
-            ):
-                if self._is_young(question.sid, at):
-                    young.append(question)
-                else:
-                    yield question
-            yield from young
+            for young in (False, True):
+                for since, sid in self._swept(at):
+                    if self._is_young(sid, at) is young:
+                        yield Question(sid, purpose, since)
+
+    def _swept(self, at: float) -> Iterator[tuple[float, str]]:
+        """In the order of their appointments: new rooms must not crowd out those that are due again."""
+        return heapq.merge(
+            self._oldest(self._unlooked, 0.0, at), self._oldest(self._looked, SWEEP_SECONDS, at)
+        )
 
     def _oldest(
-        self, queue: dict[str, float], pause: float, purpose: Purpose, at: float
-    ) -> Iterator[Question]:
+        self, queue: dict[str, float], pause: float, at: float
+    ) -> Iterator[tuple[float, str]]:
+        """Since when these rooms want a look, the longest waiting first."""
         for sid, last in queue.items():
             # Half a poll early rather than a whole poll late.
             if at - last < pause - self.poll / 2:
                 return
             if sid not in self._asking:
-                yield Question(sid, purpose, last + pause)
+                yield last + pause, sid
 
     def _is_young(self, sid: str, at: float) -> bool:
-        until = self._young.get(sid)
-        if until is not None and until <= at:
-            del self._young[sid]
-            return False
-        return until is not None
+        return at < self._young.get(sid, at)
 
     def _due_probes(self, at: float) -> Iterator[Question]:
         due: list[tuple[float, str]] = []

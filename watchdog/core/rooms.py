@@ -54,7 +54,7 @@ class RoomState:
     listed: bool = True
     # The last good look: when, and who was there.
     looked_mono: float | None = None
-    present: tuple[tuple[str, str], ...] = ()  # SID and role, in order, each once
+    present: str = ""  # a line for each, see `_present`
     counted: int = 0
     counted_agents: int = 0
     uncounted_agents: int = 0
@@ -91,6 +91,11 @@ class RoomState:
         if not kinds <= self.person_kinds:
             together = self.person_kinds | kinds
             self.person_kinds = _KINDS.setdefault(together, together)
+
+    def was_present(self, *roles: Role) -> frozenset[str]:
+        """The SIDs of these roles at the last good look."""
+        lines = (line.rpartition(" ") for line in self.present.splitlines())
+        return frozenset(sid for sid, _, role in lines if role in roles) or NOTHING
 
     @property
     def person_known(self) -> bool | None:
@@ -469,9 +474,8 @@ class RoomBook:
             state.before = state.agents_before = NOTHING
             state.hung_up = None
         elif not state.before:
-            state.before = frozenset(sid for sid, role in state.present if role == Role.PERSON)
-            agents = (Role.AGENT, Role.AVATAR)
-            state.agents_before = frozenset(sid for sid, role in state.present if role in agents)
+            state.before = state.was_present(Role.PERSON)
+            state.agents_before = state.was_present(Role.AGENT, Role.AVATAR)
         if heard is None:
             return
         if not persons:
@@ -498,7 +502,7 @@ class RoomBook:
 
     def _note_present(self, state: RoomState, verdict: Verdict, mono: float) -> None:
         count = state.snapshot.num_participants
-        present = tuple(sorted({(a.participant.sid, a.role.value) for a in verdict.assessments}))
+        present = _present(verdict)
         others = sum(a.counted for a in verdict.assessments)
         uncounted = sum(not a.counted for a in verdict.of_role(Role.AGENT, Role.AVATAR))
         if present != state.present or state.stable_since is None:
@@ -536,6 +540,11 @@ def left_to_server(room: RoomSnapshot) -> float:
     if room.departure_timeout > SELF_CLOSING_TIMEOUT:
         return 0.0
     return float(room.departure_timeout + SELF_CLOSING_MARGIN)
+
+
+def _present(verdict: Verdict) -> str:
+    """Who is there, each once and in order; one string, for it is kept of 100,000 rooms."""
+    return "\n".join(sorted({f"{a.participant.sid} {a.role}" for a in verdict.assessments}))
 
 
 def _moved(at: datetime | None, by: timedelta) -> datetime | None:

@@ -111,6 +111,8 @@ class Suspects:
         if verdict is not VerdictState.UNKNOWN:
             self._unknown.pop(sid, None)
             self._long_unknown.pop(sid, None)
+            if not self._unknown:
+                self._unknown.clear()  # an empty dict keeps the memory of the most it ever held
         elif sid not in self._long_unknown:
             self._unknown.setdefault(sid, mono)
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, Protocol
 
@@ -50,7 +51,7 @@ from watchdog.core.model import (
 )
 from watchdog.rooms.address import is_cloud
 from watchdog.rooms.calls import Api, DeleteCalls, DispatchCalls, EndCalls, RoomCalls
-from watchdog.rooms.lists import Answer, ListReader, undecoded
+from watchdog.rooms.lists import Answer, ListReader, as_it_comes
 
 # The enum's own `Name()` raises for a kind that is newer than the SDK (T11).
 KIND_NAMES: Mapping[int, str] = {n: name for name, n in ParticipantInfo.Kind.items()}
@@ -232,17 +233,18 @@ class LiveKitGateway:
         """
         asked_at = self._clock.now()
         known = {} if known is None else known
-        async with self._request("ListRooms", self.list_deadline, purpose):
-            with undecoded() as asked:
-                answer = await self._api.room.list_rooms(ListRoomsRequest(names=list(names)))
-            answered_at = self._clock.now()
-            kept = asked.body
-            body = bytearray(answer.SerializeToString()) if kept is None else kept
-            del answer, asked, kept
-        # After the deadline: a slow machine must not keep on giving up what the server did answer.
         reader = ListReader(self._snapshot) if names else self._lists
+        async with self._request("ListRooms", self.list_deadline, purpose):
+            with as_it_comes(lambda: reader.begin(known)) as asked:
+                answer = await self._api.room.list_rooms(ListRoomsRequest(names=list(names)))
+                answered_at = self._clock.now()
+                reading = asked.taken()
+            if reading is None:  # it did not come through our session
+                reading = reader.begin(known)
+                reading.feed(answer.SerializeToString())
+        # After the deadline: a slow machine must not keep on giving up what the server did answer.
         try:
-            rooms, changed = await reader.read(body, known)
+            rooms, changed = await reader.finish(reading)
         except DecodeError as error:
             raise translate("ListRooms", error, self.list_deadline) from error
         skew = self._skew_meter.skew if self._skew_meter else None
@@ -434,11 +436,17 @@ def _room(room: Room, known: RoomSnapshot | None, hold_key: str) -> RoomSnapshot
         created_at=_time(room.creation_time_ms, room.creation_time)
         or datetime.fromtimestamp(0, UTC),
         num_participants=room.num_participants,
-        empty_timeout=room.empty_timeout,
-        departure_timeout=room.departure_timeout,
+        empty_timeout=_one(room.empty_timeout),
+        departure_timeout=_one(room.departure_timeout),
         active_recording=room.active_recording,
         held_until=held,
     )
+
+
+@lru_cache(maxsize=256)
+def _one(number: int) -> int:
+    """The same object for the same number: rooms differ little in their timeouts, and there are many."""
+    return number
 
 
 def participant_of(info: ParticipantInfo) -> ParticipantSnapshot:

@@ -1,77 +1,47 @@
-"""ListRooms answers, of which only the rooms are decoded that changed since the last one.
+"""ListRooms answers, read as they come in, of which only the rooms are decoded that changed since the last.
 
-In the wire format an answer is its rooms, one after the other. A room whose bytes are those of the last
-answer is what was made of them then; every other is decoded by the SDK's own messages. Where anything else
-is in an answer, all of it is decoded.
+In the wire format an answer is its rooms, one after the other. Of each room of the last answer its length
+and a key of its bytes are kept, so that no answer is ever in memory as a whole. A room whose bytes have the
+key of one of the last answer is what was made of that; every other is decoded by the SDK's own messages.
 """
 
 import asyncio
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from itertools import accumulate, compress, count
+from operator import ne
 
 import aiohttp
+from google.protobuf.message import DecodeError
 from livekit.protocol.models import Room
 from livekit.protocol.room import ListRoomsResponse
 
 from watchdog.core.model import RoomSnapshot
 
-BLOCK = 256
+MOST_AT_ONCE = 512
 """So many rooms are compared at once where nothing changes."""
 NEARBY = 8
 """So far a room is looked for from where it should stand, before the order is taken to be another."""
 AT_ONCE = 1000
-"""So many rooms are decoded, or compared one by one, before anything else has its turn."""
+"""So many rooms are decoded before anything else has its turn."""
+LARGEST_ROOM = 2**24
+"""No room is longer on the wire: livekit-server takes 64 KiB of metadata by default."""
 
-
-@dataclass(slots=True)
-class _Asked:
-    """A request whose answer is wanted as it came."""
-
-    body: bytearray | None = None
-
-
-_asked: ContextVar[_Asked | None] = ContextVar("asked", default=None)
-
-
-@contextmanager
-def undecoded() -> Iterator[_Asked]:
-    """In this scope a good answer is kept as it came, and the SDK decodes nothing in its place."""
-    asked = _Asked()
-    token = _asked.set(asked)
-    try:
-        yield asked
-    finally:
-        _asked.reset(token)
-
-
-class Answer(aiohttp.ClientResponse):
-    """A response that can be kept undecoded; for a session's `response_class`."""
-
-    async def read(self) -> bytes:
-        """The body; nothing where it is kept."""
-        asked = _asked.get()
-        # The SDK also asks, by GET, which other regions there are: that answer is its own.
-        if asked is None or self.status != 200 or self.method != "POST":
-            return await super().read()
-        # All of it at once where its length is told: pieces that grow, or are joined, are there twice.
-        body, at = bytearray(self.content_length or 0), 0
-        async for chunk in self.content.iter_any():
-            body[at : at + len(chunk)] = chunk
-            at += len(chunk)
-        del body[at:]
-        asked.body = body
-        return b""
+ROOM = 0x0A
+"""`repeated Room rooms = 1`: field 1, length-delimited."""
+VARINT, FIXED64, DELIMITED, FIXED32 = 0, 1, 2, 5
 
 
 @dataclass(frozen=True, slots=True)
 class _Last:
-    """The last answer: its bytes, where in them each room ends, and what was made of each."""
+    """The last answer: how long each room was, the key of its bytes, and what was made of it."""
 
-    body: bytearray = field(default_factory=bytearray)
-    ends: "array[int]" = field(default_factory=lambda: array("Q"))
+    sizes: "array[int]" = field(default_factory=lambda: array("I"))
+    keys: "array[int]" = field(default_factory=lambda: array("q"))
     rooms: tuple[RoomSnapshot, ...] = ()
     by_sid: dict[str, RoomSnapshot] = field(default_factory=dict)
 
@@ -81,15 +51,100 @@ class _Last:
         return len(self.rooms) == len(self.by_sid)
 
 
-@dataclass(slots=True)
-class _Places:
-    """Where each room of an answer ends, and which room of the last one it is; None: it is another."""
+class Reading:
+    """One answer as it comes in, against the last one."""
 
-    ends: "array[int]" = field(default_factory=lambda: array("Q"))
-    rooms: list[RoomSnapshot | None] = field(default_factory=list)
-    changed: list[int] = field(default_factory=list)
-    same: bool = True
-    """Every room is that of the last answer, in its order."""
+    def __init__(self, last: _Last, known: Mapping[str, RoomSnapshot]) -> None:
+        """`known` are the rooms of an earlier list, lent for those that have not changed."""
+        self.last = last
+        self.known = known
+        self.sizes = array("I")
+        self.keys = array("q")
+        self.rooms: list[RoomSnapshot | None] = []
+        """Those of the last answer; None: another."""
+        self.others: list[int] = []
+        """The places of the others, whose bytes follow each other in `entries`."""
+        self.entries = bytearray()
+        self.same = True
+        """Every room is that of the last answer, in its order."""
+        self._rest = b""
+        self._here = 0  # where in the last answer the next room should stand
+        self._many = 1  # so many are compared at once; 0: the order is another
+        self._misses = 0
+        self._index: dict[int, int] | None = None
+
+    def feed(self, piece: bytes) -> None:
+        """Take in what came. Raises DecodeError for what cannot be an answer."""
+        data = self._rest + piece if self._rest else piece
+        at = 0
+        while at < len(data):
+            at = self._compared(data, at)
+            found = _field(data, at)
+            if found is None:
+                break
+            end, tag = found
+            if tag == ROOM:
+                self._take(data[at:end])
+            at = end
+        self._rest = data[at:]
+
+    def end(self) -> None:
+        """Nothing more comes. Raises DecodeError where the answer is cut off."""
+        if self._rest:
+            raise DecodeError("the answer is cut off")
+
+    def _compared(self, data: bytes, at: int) -> int:
+        """Take in what stands where it stood in the last answer; returns where anything else begins."""
+        last = self.last
+        while self._many and self._here < len(last.sizes):
+            here = self._here
+            bounds = list(accumulate(last.sizes[here : here + self._many], initial=at))
+            whole = bisect_right(bounds, len(data)) - 1
+            slices = map(slice, bounds, bounds[1 : whole + 1])
+            keys = array("q", map(hash, map(data.__getitem__, slices)))
+            differs = compress(count(), map(ne, keys, last.keys[here : here + whole]))
+            same = next(differs, whole)
+            upto = here + same
+            self.sizes.extend(last.sizes[here:upto])
+            self.keys.extend(last.keys[here:upto])
+            self.rooms.extend(last.rooms[here:upto])
+            self._here, at = upto, bounds[same]
+            if same:
+                self._misses = 0
+            if same < len(bounds) - 1:
+                self._many = max(1, same if whole > same else self._many)
+                break
+            self._many = min(MOST_AT_ONCE, 2 * self._many)
+        return at
+
+    def _take(self, entry: bytes) -> None:
+        """Take in one room that does not stand where it stood."""
+        key, here = hash(entry), self._here
+        place = self._find(key)
+        if place is None:
+            self.others.append(len(self.rooms))
+            self.rooms.append(None)
+            self.entries += entry
+            self._misses += 1
+        else:
+            self.rooms.append(self.last.rooms[place])
+            self._here, self._misses = place + 1, 0
+        self.sizes.append(len(entry))
+        self.keys.append(key)
+        self.same = False
+        if self._index is not None:
+            self._many = int(place == here)
+        elif self._misses > NEARBY and self._here < len(self.last.keys):
+            self._index = {key: place for place, key in enumerate(self.last.keys)}
+
+    def _find(self, key: int) -> int | None:
+        """Which room of the last answer it is; None: none of them."""
+        if self._index is not None:
+            return self._index.get(key)
+        try:
+            return self.last.keys.index(key, self._here, self._here + NEARBY)
+        except ValueError:
+            return None
 
 
 class ListReader:
@@ -99,125 +154,134 @@ class ListReader:
         self._make = make
         self._last = _Last()
 
-    async def read(
-        self, body: bytearray, known: Mapping[str, RoomSnapshot]
+    def begin(self, known: Mapping[str, RoomSnapshot]) -> Reading:
+        """For one answer. `known` are the rooms of an earlier list, lent for those that have not changed."""
+        return Reading(self._last if self._last.by_sid is known else _Last(), known)
+
+    async def finish(
+        self, reading: Reading
     ) -> tuple[dict[str, RoomSnapshot], tuple[str, ...] | None]:
-        """The rooms by SID, and which of them are not those of `known`; None: not said.
+        """The rooms by SID, and which of them are not those known before; None: not said.
 
-        `known` are the rooms of an earlier list, lent for those that have not changed. Raises DecodeError.
+        Raises DecodeError.
         """
-        last = self._last if self._last.by_sid is known else _Last()
-        self._last = _Last()
-        places = await _places(body, last)
-        if places is None:
-            found = [
-                self._make(r, known.get(r.sid))
-                for r in ListRoomsResponse.FromString(bytes(body)).rooms
-            ]
-            return {room.sid: room for room in found}, None
-        if places.same and len(places.rooms) == len(last.rooms):
-            self._last = _Last(body, places.ends, last.rooms, last.by_sid)
-            return last.by_sid, () if last.unique else None
-        rooms = await self._decoded(body, places, known)
-        changed = tuple(dict.fromkeys(rooms[place].sid for place in places.changed))
-        self._last = _Last(body, places.ends, rooms, {room.sid: room for room in rooms})
-        told = last.unique and self._last.unique and last.by_sid is known
-        return self._last.by_sid, changed if told else None
+        reading.end()
+        last = reading.last
+        if not (reading.same and len(reading.rooms) == len(last.rooms)):
+            rooms = await self._decoded(reading)
+            by_sid = {room.sid: room for room in rooms}
+            self._last = _Last(reading.sizes, reading.keys, rooms, by_sid)
+            changed = dict.fromkeys(rooms[place].sid for place in reading.others)
+            told = last.unique and self._last.unique and last.by_sid is reading.known
+            return by_sid, tuple(changed) if told else None
+        self._last = last
+        return last.by_sid, () if last.unique and last.by_sid is reading.known else None
 
-    async def _decoded(
-        self, body: bytearray, places: _Places, known: Mapping[str, RoomSnapshot]
-    ) -> tuple[RoomSnapshot, ...]:
+    async def _decoded(self, reading: Reading) -> tuple[RoomSnapshot, ...]:
         """All rooms, with those that are not known decoded."""
-        rooms, ends, changed = places.rooms, places.ends, places.changed
-        for start in range(0, len(changed), AT_ONCE):
-            some = changed[start : start + AT_ONCE]
-            entries = b"".join(body[ends[n - 1] if n else 0 : ends[n]] for n in some)
-            decoded = ListRoomsResponse.FromString(entries).rooms
+        rooms, others, entries = reading.rooms, reading.others, memoryview(reading.entries)
+        at = 0
+        for start in range(0, len(others), AT_ONCE):
+            some = others[start : start + AT_ONCE]
+            end = at + sum(reading.sizes[place] for place in some)
+            decoded = ListRoomsResponse.FromString(bytes(entries[at:end])).rooms
             for place, room in zip(some, decoded, strict=True):
-                rooms[place] = self._make(room, known.get(room.sid))
+                rooms[place] = self._make(room, reading.known.get(room.sid))
+            at = end
             if len(some) == AT_ONCE:
                 await asyncio.sleep(0)
         return tuple(rooms)  # type: ignore[arg-type]  # none is missing any more
 
 
-async def _places(body: bytearray, last: _Last) -> _Places | None:
-    """Where the rooms of an answer are; None where anything but rooms is in it, or it is cut off."""
-    found = _Places()
-    old, ends, rooms = last.body, last.ends, last.rooms
-    index: dict[bytes, int] | None = None
-    at = here = misses = steps = 0  # `here`: where in the last answer the next room should stand
-    size = BLOCK
-    while at < len(body):
-        if steps >= AT_ONCE:
-            steps = 0
-            await asyncio.sleep(0)
-        if size and here < len(rooms):
-            upto = min(here + size, len(rooms))
-            start = ends[here - 1] if here else 0
-            block = old[start : ends[upto - 1]]
-            steps += 1 + size // 16
-            if body.startswith(block, at):
-                moved, part = at - start, ends[here:upto]
-                found.ends.extend(array("Q", [end + moved for end in part]) if moved else part)
-                found.rooms.extend(rooms[here:upto])
-                at, here, misses = at + len(block), upto, 0
-                size = min(BLOCK, 2 * size)
-            else:
-                size //= 4
-            continue
-        end = _end(body, at)
-        if end is None:
-            return None
-        entry, steps, size = bytes(body[at:end]), steps + 1, 1
-        place = _nearby(entry, last, here) if index is None else index.get(entry)
-        found.same = False
-        if place is not None:
-            found.rooms.append(rooms[place])
-            here, misses = place + 1, 0
-        else:
-            found.changed.append(len(found.rooms))
-            found.rooms.append(None)
-            misses += 1
-            if misses > NEARBY and index is None and here < len(rooms):
-                index = {entry: n for n, entry in enumerate(_entries(last))}
-        found.ends.append(end)
-        at = end
-    return found
+def _field(data: bytes, at: int) -> tuple[int, int] | None:
+    """Where the field that begins there ends, and its tag; None: not all of it is there.
 
-
-def _end(body: bytearray, at: int) -> int | None:
-    """Where the room that begins there ends: field 1, length-delimited."""
+    Raises DecodeError for what is none.
+    """
     try:
-        if body[at] != 0x0A:
-            return None
-        length, head = body[at + 1], at + 2
-        if length > 0x7F:
-            length, shift = length & 0x7F, 7
-            while True:
-                byte = body[head]
-                head += 1
-                length |= (byte & 0x7F) << shift
-                if byte < 0x80:
-                    break
-                shift += 7
-                if shift > 63:  # no number at all
-                    return None
+        tag, head = _number(data, at)
+        kind = tag & 7
+        if kind == DELIMITED:
+            length, head = _number(data, head)
+            end = head + length
+        elif kind == VARINT:
+            length, (_, end) = 0, _number(data, head)
+        elif kind in (FIXED32, FIXED64):
+            length, end = 0, head + (4 if kind == FIXED32 else 8)
+        else:
+            raise DecodeError("a field of no known kind")
     except IndexError:
         return None
-    return head + length if head + length <= len(body) else None
+    if tag < 8 or length > LARGEST_ROOM:
+        raise DecodeError("a field without a number" if tag < 8 else "a field that is too long")
+    return (end, tag) if end <= len(data) else None
 
 
-def _nearby(entry: bytes, last: _Last, here: int) -> int | None:
-    """Which of the next rooms of the last answer it is; None: none of them."""
-    ends = last.ends
-    for place in range(here, min(here + NEARBY, len(ends))):
-        if entry == last.body[ends[place - 1] if place else 0 : ends[place]]:
-            return place
-    return None
+def _number(data: bytes, at: int) -> tuple[int, int]:
+    """A varint, and where it ends."""
+    number = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, at
+        shift += 7
+        if shift > 63:
+            raise DecodeError("a number without an end")
 
 
-def _entries(last: _Last) -> Iterator[bytes]:
-    start = 0
-    for end in last.ends:
-        yield bytes(last.body[start:end])
-        start = end
+# ---- as it comes in through the SDK ---------------------------------------------------------------
+
+
+class Asked:
+    """A request whose answer is read as it comes in, anew each time that the SDK repeats it."""
+
+    def __init__(self, begin: Callable[[], Reading]) -> None:
+        self._begin: Callable[[], Reading] | None = begin
+        self._reading: Reading | None = None
+
+    def taken(self) -> Reading | None:
+        """What was read, kept here no longer; None where no answer came this way."""
+        reading, self._reading = self._reading, None
+        return reading
+
+    def end(self) -> None:
+        """Keep nothing: a connection that was opened in the scope has its context, and so this, for good."""
+        self._begin = self._reading = None
+
+    async def read(self, content: aiohttp.StreamReader) -> None:
+        """Take in one answer. Raises DecodeError for what cannot be one."""
+        assert self._begin is not None
+        reading = self._begin()
+        async for piece in content.iter_any():
+            reading.feed(piece)
+        self._reading = reading
+
+
+_asked: ContextVar[Asked | None] = ContextVar("asked", default=None)
+
+
+@contextmanager
+def as_it_comes(begin: Callable[[], Reading]) -> Iterator[Asked]:
+    """In this scope a good answer is read as it comes in, and the SDK decodes nothing in its place."""
+    asked = Asked(begin)
+    token = _asked.set(asked)
+    try:
+        yield asked
+    finally:
+        _asked.reset(token)
+        asked.end()
+
+
+class Answer(aiohttp.ClientResponse):
+    """A response that can be read as it comes in; for a session's `response_class`."""
+
+    async def read(self) -> bytes:
+        """The body; nothing where it was read as it came in."""
+        asked = _asked.get()
+        # The SDK also asks, by GET, which other regions there are: that answer is its own.
+        if asked is None or self.status != 200 or self.method != "POST":
+            return await super().read()
+        await asked.read(self.content)
+        return b""
