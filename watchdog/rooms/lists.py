@@ -102,8 +102,8 @@ class Reading:
             whole = bisect_right(bounds, len(data)) - 1
             slices = map(slice, bounds, bounds[1 : whole + 1])
             keys = array("q", map(hash, map(data.__getitem__, slices)))
-            differs = compress(count(), map(ne, keys, last.keys[here : here + whole]))
-            same = next(differs, whole)
+            then = last.keys[here : here + whole]
+            same = whole if keys == then else next(compress(count(), map(ne, keys, then)))
             upto = here + same
             self.sizes.extend(last.sizes[here:upto])
             self.keys.extend(last.keys[here:upto])
