@@ -31,6 +31,7 @@ from watchdog.schedule import Schedule, scheduled
 from watchdog.settings import ListenAddress, Settings
 from watchdog.store.database import open_for_reading
 from watchdog.store.lock import DatabaseInUseError
+from watchdog.store.making import made_apart
 from watchdog.stores import Alone, Change, Keeping, Shared, Stores, opened_alone, unchanged
 from watchdog.telling import notifying
 from watchdog.tidying import HOURLY, Cadence, tidied
@@ -298,6 +299,8 @@ async def opened_daemon(
     `change` may put something of its own between the daemon and its stores.
     """
     settings.require_projects()
+    if replica:  # it lives for long
+        await made_apart(settings.database)
     async with AsyncExitStack() as stack:
         try:
             daemon = await stack.enter_async_context(

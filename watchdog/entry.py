@@ -5,6 +5,7 @@ memory for as long as it lives. Everything else, and what is not understood, goe
 """
 
 import asyncio
+import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -55,6 +56,8 @@ def plain_run(arguments: Sequence[str]) -> tuple[Path | None] | None:
 
 def run(config: Path | None) -> None:
     """Watch until SIGTERM or SIGINT. Raises WatchdogError."""
+    # One that comes before the daemon listens must not end it: what has changed by then is taken up anyway.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with not_loaded("rich"):  # for tracebacks in colour; ours are plain
         import structlog  # noqa: F401
     from watchdog import app

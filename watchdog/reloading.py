@@ -84,6 +84,7 @@ async def reloaded(
     """
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
+    otherwise = signal.getsignal(signal.SIGHUP)
     loop.add_signal_handler(signal.SIGHUP, asked.set)
     told(datetime.now(UTC), ok=True)
     watch = asyncio.create_task(_Watch(reload, files, told, asked, every).run(), name="reload")
@@ -91,6 +92,7 @@ async def reloaded(
         yield
     finally:
         loop.remove_signal_handler(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, otherwise)
         watch.cancel()
         with suppress(asyncio.CancelledError):
             await watch

@@ -40,20 +40,24 @@ def test_anything_else_is_for_the_command_line(words):
     assert plain_run(words) is None
 
 
-def test_a_daemon_loads_neither_the_command_line_nor_alembic(tmp_path):
-    code = (
-        "import json, sys; from watchdog import app, entry; "
-        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
-    )
-    done = subprocess.run(
+def run_python(code: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """A Python process of its own, with nothing of ours in its environment."""
+    return subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
         env=environment(),
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
-    loaded = set(json.loads(done.stdout))
+
+
+def test_a_daemon_loads_neither_the_command_line_nor_alembic(tmp_path):
+    code = (
+        "import json, sys; from watchdog import app, entry; "
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    loaded = set(json.loads(run_python(code, tmp_path).stdout))
     assert {"sqlalchemy", "livekit"} <= loaded
     assert not loaded & {"typer", "alembic", "mako", "matplotlib", "apprise", "asyncpg"}
 
@@ -72,14 +76,25 @@ def test_what_logs_in_colour_is_not_loaded_for_a_plain_run(tmp_path):
         "    get_logger().exception('a fault')\n"
         "import rich  # it is there for whoever needs it\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_python(code, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "a fault" in done.stderr
     assert "ZeroDivisionError" in done.stderr
+
+
+def test_a_hangup_before_the_daemon_listens_does_not_end_it(tmp_path):
+    code = (
+        "import os, signal, watchdog.settings as settings\n"
+        "from watchdog import entry\n"
+        "read = settings.load_settings\n"
+        "def hung_up(config):\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    return read(config)\n"
+        "settings.load_settings = hung_up\n"
+        "try:\n"
+        "    entry.run(None)\n"
+        "except Exception as error:\n"
+        "    print(type(error).__name__)\n"
+    )
+    done = run_python(code, tmp_path)
+    assert (done.returncode, done.stdout) == (0, "ConfigurationError\n"), done.stderr
