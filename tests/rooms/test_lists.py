@@ -1,5 +1,6 @@
 """A list of which only what changed is decoded says what decoding all of it would (A1)."""
 
+import asyncio
 import gc
 import itertools
 import random
@@ -21,7 +22,7 @@ from livekit.protocol.room import ListRoomsRequest, ListRoomsResponse
 from watchdog.core.model import RoomListing
 from watchdog.rooms import lists
 from watchdog.rooms.gateway import _room
-from watchdog.rooms.lists import Answer, ListReader, as_it_comes
+from watchdog.rooms.lists import Answer, ListReader, Reading, as_it_comes
 
 
 def make(room, known):
@@ -204,11 +205,12 @@ async def test_what_else_is_in_an_answer_is_left_out(more, piece):
         b"\x0b",
         b"\x0c",
         b"\x02\x01a",
+        b"\x8a\x80\x80\x80\x10\x04\x0a\x02R3",
         b"\x0a\xff\xff\xff\xff\x0f",
         b"<!DOCTYPE html>",
         b'{"rooms": []}',
     ],
-    ids=["a group", "its end", "no field", "too long", "a web page", "JSON"],
+    ids=["a group", "its end", "no field", "a number too large", "too long", "a web page", "JSON"],
 )
 async def test_what_is_no_answer_is_refused(body):
     with pytest.raises(DecodeError):
@@ -327,3 +329,56 @@ async def test_a_connection_that_stays_open_keeps_nothing_of_the_list_it_was_ope
                 assert asked.taken() is not None
         gc.collect()
         assert [there() for there in begun] == [None]
+
+
+async def test_between_the_pieces_of_an_answer_others_have_their_turn():
+    """A compressed answer comes out of one read of the socket, piece after piece."""
+    turns, turn_of_piece = 0, []
+    reader = ListReader(make)
+
+    class Noted(Reading):
+        def feed(self, piece):
+            turn_of_piece.append(turns)
+            super().feed(piece)
+
+    async def others():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def rooms(_: web.Request) -> web.Response:
+        made = random.Random(1)
+        many = [
+            Room(sid=f"RM_{n:06d}", metadata=made.choice("abcd") * 20 * made.randrange(20))
+            for n in range(40_000)
+        ]
+        response = web.Response(body=answer(many), content_type="application/protobuf")
+        response.enable_compression()
+        return response
+
+    app = web.Application()
+    app.router.add_post("/twirp/livekit.RoomService/ListRooms", rooms)
+    async with TestServer(app) as served, aiohttp.ClientSession(response_class=Answer) as session:
+        client = TwirpClient(session, str(served.make_url("")).rstrip("/"), "livekit")
+        with as_it_comes(lambda: Noted(lists._Last(), {})) as asked:
+            running = asyncio.create_task(others())
+            await client.request(
+                "RoomService", "ListRooms", ListRoomsRequest(), {}, ListRoomsResponse
+            )
+            running.cancel()
+            found, _ = await reader.finish(asked.taken())
+    assert len(found) == 40_000
+    assert len(turn_of_piece) > 5
+    assert len(set(turn_of_piece)) == len(turn_of_piece)
+
+
+async def test_a_large_room_is_taken_apart_once_it_is_there(monkeypatch):
+    """Not anew with each of its pieces, which would take quadratic time."""
+    tried = []
+    field = lists._field
+    monkeypatch.setattr(lists, "_field", lambda data, at: tried.append(at) or field(data, at))
+    room = Room(sid="RM_1", metadata="x" * 1_000_000)
+    found, _ = await read(ListReader(make), answer([room]), {}, (100,))
+    assert list(found) == ["RM_1"]
+    assert len(tried) <= 2

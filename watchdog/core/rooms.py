@@ -94,7 +94,7 @@ class RoomState:
 
     def was_present(self, *roles: Role) -> frozenset[str]:
         """The SIDs of these roles at the last good look."""
-        lines = (line.rpartition(" ") for line in self.present.splitlines())
+        lines = (line.rpartition(" ") for line in self.present.split("\n"))
         return frozenset(sid for sid, _, role in lines if role in roles) or NOTHING
 
     @property

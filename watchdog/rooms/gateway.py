@@ -242,7 +242,7 @@ class LiveKitGateway:
             if reading is None:  # it did not come through our session
                 reading = reader.begin(known)
                 reading.feed(answer.SerializeToString())
-        # After the deadline: a slow machine must not keep on giving up what the server did answer.
+        # Decoded after the deadline: a slow machine must not keep on giving up what the server did answer.
         try:
             rooms, changed = await reader.finish(reading)
         except DecodeError as error:

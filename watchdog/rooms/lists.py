@@ -1,8 +1,9 @@
 """ListRooms answers, read as they come in, of which only the rooms are decoded that changed since the last.
 
 In the wire format an answer is its rooms, one after the other. Of each room of the last answer its length
-and a key of its bytes are kept, so that no answer is ever in memory as a whole. A room whose bytes have the
-key of one of the last answer is what was made of that; every other is decoded by the SDK's own messages.
+and a key of its bytes are kept; of an answer the bytes of those rooms alone that are to be decoded. A room
+whose bytes have the key of one of the last answer is what was made of that; every other is decoded by the
+SDK's own messages.
 """
 
 import asyncio
@@ -67,7 +68,8 @@ class Reading:
         self.entries = bytearray()
         self.same = True
         """Every room is that of the last answer, in its order."""
-        self._rest = b""
+        self._rest = bytearray()  # the beginning of a field
+        self._wanted = 0  # so long must it be
         self._here = 0  # where in the last answer the next room should stand
         self._many = 1  # so many are compared at once; 0: the order is another
         self._misses = 0
@@ -75,18 +77,26 @@ class Reading:
 
     def feed(self, piece: bytes) -> None:
         """Take in what came. Raises DecodeError for what cannot be an answer."""
-        data = self._rest + piece if self._rest else piece
-        at = 0
+        data, at = piece, 0
+        if self._rest:
+            self._rest += piece
+            if len(self._rest) < self._wanted:
+                return
+            data = bytes(self._rest)
+        self._wanted = 0
         while at < len(data):
             at = self._compared(data, at)
             found = _field(data, at)
             if found is None:
                 break
             end, tag = found
+            if end > len(data):
+                self._wanted = end - at
+                break
             if tag == ROOM:
                 self._take(data[at:end])
             at = end
-        self._rest = data[at:]
+        self._rest = bytearray(data[at:])
 
     def end(self) -> None:
         """Nothing more comes. Raises DecodeError where the answer is cut off."""
@@ -194,27 +204,30 @@ class ListReader:
 
 
 def _field(data: bytes, at: int) -> tuple[int, int] | None:
-    """Where the field that begins there ends, and its tag; None: not all of it is there.
+    """Where the field that begins there ends, and its tag; None: too little of it is there to say so.
 
     Raises DecodeError for what is none.
     """
     try:
         tag, head = _number(data, at)
-        kind = tag & 7
+        kind, length = tag & 7, 0
         if kind == DELIMITED:
             length, head = _number(data, head)
-            end = head + length
         elif kind == VARINT:
-            length, (_, end) = 0, _number(data, head)
-        elif kind in (FIXED32, FIXED64):
-            length, end = 0, head + (4 if kind == FIXED32 else 8)
+            _, head = _number(data, head)
+        elif kind == FIXED32:
+            length = 4
+        elif kind == FIXED64:
+            length = 8
         else:
             raise DecodeError("a field of no known kind")
     except IndexError:
         return None
-    if tag < 8 or length > LARGEST_ROOM:
-        raise DecodeError("a field without a number" if tag < 8 else "a field that is too long")
-    return (end, tag) if end <= len(data) else None
+    if not 8 <= tag < 2**32:
+        raise DecodeError("a field without a number")
+    if length > LARGEST_ROOM:
+        raise DecodeError("a field that is too long")
+    return head + length, tag
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:
@@ -256,6 +269,8 @@ class Asked:
         reading = self._begin()
         async for piece in content.iter_any():
             reading.feed(piece)
+            # What comes compressed comes without a pause.
+            await asyncio.sleep(0)
         self._reading = reading
 
 
