@@ -1,7 +1,6 @@
 """The composition root: builds the parts, schedules the ticks, starts and stops everything."""
 
 import asyncio
-import gc
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,6 +25,7 @@ from watchdog.expose.http import Receiver, build_app, serve
 from watchdog.expose.labels import RoomNames
 from watchdog.expose.logs import get_logger, log_report
 from watchdog.expose.metrics import Metrics
+from watchdog.memory import settle, unsettle
 from watchdog.reloading import Changes, reloaded, with_what_can_change
 from watchdog.schedule import Schedule, scheduled
 from watchdog.settings import ListenAddress, Settings
@@ -41,9 +41,6 @@ STOP_SECONDS = 6.0
 """How long running ticks may take to end once the daemon is told to stop."""
 LET_END_SECONDS = 60.0
 """How long the tick of a project that is changed or removed may take to end: ticks end by themselves."""
-
-MANY_ROOMS = 5000
-"""From so many rooms on the garbage collector would hold everything up for too long."""
 
 log = get_logger("watchdog.app")
 
@@ -137,8 +134,7 @@ class Daemon:
         await watched.settle(LET_END_SECONDS)
         await watched.aclose()
         self._leaving.discard(watched)
-        if gc.get_freeze_count():  # else the collector would never take what is left of it
-            gc.unfreeze()
+        unsettle()
 
     def forget(self, name: str) -> None:
         """Show no more of a project that is not watched any longer."""
@@ -202,9 +198,8 @@ class Daemon:
         report = await watched.project.tick()
         self.turned()
         previous = self.board.take(report)
-        if previous is None and sum(report.rooms.values()) >= MANY_ROOMS:
-            # What is known of so many rooms holds no cycles, and need not be walked to find some.
-            gc.freeze()
+        if previous is None:
+            settle(sum(report.rooms.values()))
         self.metrics.on_report(report)
         log_report(log, report, previous, self.room_names)
         self.on_report(report)
