@@ -1,11 +1,11 @@
-"""After a first tick memory is given back, and what many rooms left is walked no more."""
+"""Memory is given back after a first tick, and what many rooms left is walked no more."""
 
 import ctypes
 import gc
 
 import pytest
 
-from watchdog.memory import MANY_ROOMS, settle, unsettle
+from watchdog.memory import MANY_ROOMS, Memory
 
 
 @pytest.fixture(autouse=True)
@@ -15,22 +15,45 @@ def thawed():
     gc.unfreeze()
 
 
-def test_few_rooms_are_walked_as_ever():
-    settle(MANY_ROOMS - 1)
-    assert gc.get_freeze_count() == 0
+@pytest.fixture
+def memory():
+    return Memory()
 
 
-def test_many_rooms_are_walked_no_more_until_a_project_is_given_up():
-    settle(MANY_ROOMS)
-    assert gc.get_freeze_count() > 0
-    unsettle()
+def frozen_by(memory, rooms):
+    """Whether a good tick with so many rooms leaves the collector less to walk."""
+    before = gc.get_freeze_count()
+    more = [[] for _ in range(100)]  # what came since
+    memory.follow("main", rooms)
+    return bool(more) and gc.get_freeze_count() > before
+
+
+def test_few_rooms_are_walked_as_ever(memory):
+    assert not frozen_by(memory, MANY_ROOMS - 1)
+
+
+def test_many_rooms_are_walked_no_more_until_a_project_is_given_up(memory):
+    assert frozen_by(memory, MANY_ROOMS)
+    memory.forget("main")
     assert gc.get_freeze_count() == 0
+    assert frozen_by(memory, MANY_ROOMS)
+
+
+def test_as_many_rooms_again_are_needed_before_the_next_time(memory):
+    found = [
+        frozen_by(memory, n) for n in (MANY_ROOMS, MANY_ROOMS, 2 * MANY_ROOMS - 1, 2 * MANY_ROOMS)
+    ]
+    assert found == [True, False, False, True]
+
+
+def test_a_project_that_began_with_few_rooms_is_followed_as_it_grows(memory):
+    assert [frozen_by(memory, n) for n in (0, 4000, MANY_ROOMS)] == [False, False, True]
 
 
 @pytest.mark.parametrize("error", [OSError, AttributeError])
-def test_without_glibc_nothing_is_given_back_and_nothing_fails(monkeypatch, error):
+def test_without_glibc_nothing_is_given_back_and_nothing_fails(monkeypatch, memory, error):
     def none(_):
         raise error
 
     monkeypatch.setattr(ctypes, "CDLL", none)
-    settle(0)
+    memory.follow("main", 0)

@@ -16,7 +16,7 @@ from watchdog.configured import senders_of
 from watchdog.core.clock import Clock
 from watchdog.core.hooks import RoomEvent, Taken
 from watchdog.core.ledger import LedgerLine, reckoned_lines
-from watchdog.core.model import Episode
+from watchdog.core.model import Episode, TickResult
 from watchdog.core.profiles import Tariffs
 from watchdog.core.report import TickReport
 from watchdog.core.shares import ROUNDS
@@ -25,7 +25,7 @@ from watchdog.expose.http import Receiver, build_app, serve
 from watchdog.expose.labels import RoomNames
 from watchdog.expose.logs import get_logger, log_report
 from watchdog.expose.metrics import Metrics
-from watchdog.memory import settle, unsettle
+from watchdog.memory import Memory
 from watchdog.reloading import Changes, reloaded, with_what_can_change
 from watchdog.schedule import Schedule, scheduled
 from watchdog.settings import ListenAddress, Settings
@@ -57,6 +57,7 @@ class Daemon:
         self.room_names = RoomNames(settings.privacy.room_names)
         self.watched: dict[str, Watched] = {}
         self._leaving: set[Watched] = set()
+        self._memory = Memory()
         self._tariffs: dict[str, Tariffs] = {}
         self.metrics = Metrics(CollectorRegistry(), self.room_names, unpriced=self.unpriced)
         self.on_report: Callable[[TickReport], None] = lambda _: None
@@ -134,7 +135,7 @@ class Daemon:
         await watched.settle(LET_END_SECONDS)
         await watched.aclose()
         self._leaving.discard(watched)
-        unsettle()
+        self._memory.forget(name)
 
     def forget(self, name: str) -> None:
         """Show no more of a project that is not watched any longer."""
@@ -198,8 +199,8 @@ class Daemon:
         report = await watched.project.tick()
         self.turned()
         previous = self.board.take(report)
-        if previous is None:
-            settle(sum(report.rooms.values()))
+        if report.result is TickResult.OK:
+            self._memory.follow(watched.name, sum(report.rooms.values()))
         self.metrics.on_report(report)
         log_report(log, report, previous, self.room_names)
         self.on_report(report)

@@ -255,7 +255,7 @@ class Enforcer:
                 self._unwritten.append(answer_to(request, became, why, now))
         with suppress(StoreError):  # the gate `durable` holds, and the tick's own commit says why
             await self._write_down()
-        self.plan = self._planner.plan(
+        self.plan = await self._planner.plan(
             episodes,
             rulings,
             self._requests.by_sid,

@@ -32,6 +32,7 @@ from watchdog.core.policy import Action, Ruling
 from watchdog.core.rooms import RoomBook, RoomState
 from watchdog.daemon.attempts import Attempts
 from watchdog.daemon.marks import Marks
+from watchdog.daemon.turns import in_turns
 
 MISSING = "not in the newest list; others must agree before the episode ends"
 
@@ -137,7 +138,7 @@ class Planner:
     told: set[str] = field(default_factory=set)
     """The episodes of which it was said that they would have been deleted."""
 
-    def plan(
+    async def plan(
         self,
         episodes: Iterable[Episode],
         rulings: Mapping[str, Ruling],
@@ -148,13 +149,16 @@ class Planner:
         now: datetime,
         mono: float,
     ) -> Plan:
-        """Every due room and what the gates say. `requests` are by SID; `watched` is the watched clock."""
+        """Every due room and what the gates say. `requests` are by SID; `watched` is the watched clock.
+
+        Others have their turn meanwhile; nothing that is asked here may change by it.
+        """
         due: list[tuple[Target, RoomCase]] = []
         soon: list[Target] = []
         episodes = tuple(episodes)
         self.told &= {episode.id for episode in episodes}
         self.cases.marks.forget((episode.id for episode in episodes), mono)
-        for episode in sorted(episodes, key=lambda e: e.watched_at_open):
+        async for episode in in_turns(sorted(episodes, key=lambda e: e.watched_at_open)):
             ruling, age = rulings.get(episode.id), max(0.0, watched - episode.watched_at_open)
             request = requests.get(episode.room_sid)
             if request is not None or (ruling is not None and _is_due(ruling, age)):
@@ -163,18 +167,18 @@ class Planner:
             if request is None and self._warns(ruling, episode, age):
                 case = self.cases.of(episode, ruling, age, now, mono)
                 soon.append(Target(episode, ruling, age, words(state, case)))
-        first = self._first_words(state, due)
+        first = await self._first_words(state, due)
         waiting = [
             t.episode.id
-            for (t, _), said in zip(due, first, strict=True)
+            async for (t, _), said in in_turns(zip(due, first, strict=True))
             if t.request is None and self._passes(state, t, said)
         ]
         if not holding(project_words(state), but=frozenset({MODE, LIMITS})):
             # Else nobody waits for the limits: a hold goes on over a restart, a pause, a clock that was set.
             self.queue = self.queue.update(waiting, state.recent or 0, mono)
         state = replace(state, waiting=len(waiting), held_for=self.queue.held_for(mono))
-        told = self._last_words(state, due, first, mono)
-        chosen = [t for t in told if self._may_be_armed(state, t)]
+        told = await self._last_words(state, due, first, mono)
+        chosen = [t async for t in in_turns(told) if self._may_be_armed(state, t)]
         self._arm(chosen, mono)
         armed = [t for t in chosen if not holding(t.words, but=self._not_asked(state, t))]
         observing = state.safeguards.mode is Mode.OBSERVE
@@ -196,14 +200,14 @@ class Planner:
         told = episode.id in self.cases.marks.warned
         return ruling is not None and not told and ruling.is_to_be_warned(age)
 
-    def _first_words(
+    async def _first_words(
         self, state: ProjectState, due: Sequence[tuple[Target, RoomCase]]
     ) -> list[tuple[Word, ...]]:
         """What the gates say before it is known how many wait; those of the project are asked once."""
         of_project = {word.gate: word for word in project_words(state)}
-        return [words(state, case, known=of_project) for _, case in due]
+        return [words(state, case, known=of_project) async for _, case in in_turns(due)]
 
-    def _last_words(
+    async def _last_words(
         self,
         state: ProjectState,
         due: Sequence[tuple[Target, RoomCase]],
@@ -214,7 +218,7 @@ class Planner:
         turns = self.queue.turns(mono)
         limits = {turn: limits_word(state, turn=turn) for turn in (True, False)}
         told = []
-        for (target, case), said in zip(due, first, strict=True):
+        async for (target, case), said in in_turns(zip(due, first, strict=True)):
             turn = turns(target.episode.id)
             if waived := _waived(target):
                 last = words(state, replace(case, turn=turn), waived=waived)

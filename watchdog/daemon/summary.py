@@ -12,9 +12,7 @@ from watchdog.core.rooms import RoomBook
 from watchdog.core.spend import Spend
 from watchdog.daemon.accounts import Accounts, Bill
 from watchdog.daemon.plan import MISSING
-
-AT_ONCE = 1000
-"""So many views are made before anything else may have its turn."""
+from watchdog.daemon.turns import in_turns
 
 
 async def orphan_views(
@@ -30,9 +28,7 @@ async def orphan_views(
 ) -> tuple[OrphanView, ...]:
     """One view per open episode, the oldest first. `watched` is the watched clock now (A9)."""
     views = []
-    for number, episode in enumerate(episodes, 1):
-        if number % AT_ONCE == 0:
-            await asyncio.sleep(0)
+    async for episode in in_turns(episodes):
         state = book.rooms[episode.room_sid]
         missing = book.is_missing(episode.room_sid)
         created = episode.room_created_at.timestamp() - book.skew
@@ -51,6 +47,5 @@ async def orphan_views(
             )
         )
     views.sort(key=lambda v: -v.age)
-    if len(views) >= AT_ONCE:
-        await asyncio.sleep(0)
+    await asyncio.sleep(0)
     return tuple(views)

@@ -33,8 +33,9 @@ from watchdog.daemon.decide import Judge
 from watchdog.daemon.enforce import Enforcer, Powers
 from watchdog.daemon.inbox import Inbox
 from watchdog.daemon.ports import RoomService, Store
-from watchdog.daemon.summary import AT_ONCE, orphan_views
+from watchdog.daemon.summary import orphan_views
 from watchdog.daemon.tracker import EpisodeTracker, Unwritten
+from watchdog.daemon.turns import AT_ONCE
 
 MAX_BACK_OFF = 300.0
 LARGEST_SKEW = 86400.0
@@ -267,6 +268,8 @@ class Project:
         for _ in self._book.note_new(listing, mono):
             await asyncio.sleep(0)
         self._tracker.note_list(listing, trust, mono)
+        if len(listing.rooms) >= AT_ONCE:
+            await asyncio.sleep(0)
         return trust
 
     def _note_look(self, look: Look) -> None:
