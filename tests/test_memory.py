@@ -39,11 +39,27 @@ def test_many_rooms_are_walked_no_more_until_a_project_is_given_up(memory):
     assert frozen_by(memory, MANY_ROOMS)
 
 
-def test_as_many_rooms_again_are_needed_before_the_next_time(memory):
-    found = [
-        frozen_by(memory, n) for n in (MANY_ROOMS, MANY_ROOMS, 2 * MANY_ROOMS - 1, 2 * MANY_ROOMS)
-    ]
-    assert found == [True, False, False, True]
+def test_half_as_many_more_are_needed_before_the_next_time(memory):
+    grown = MANY_ROOMS + MANY_ROOMS // 2
+    found = [frozen_by(memory, n) for n in (MANY_ROOMS, MANY_ROOMS, grown - 1, grown, grown)]
+    assert found == [True, False, False, True, False]
+
+
+def test_in_the_first_tick_of_a_project_nothing_is_walked(memory):
+    with memory.tick("main"):
+        assert not gc.isenabled()
+        with memory.tick("other"):
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with memory.tick("main"):
+        assert gc.isenabled()
+
+
+def test_a_first_tick_that_fails_has_the_collector_go_on(memory):
+    with pytest.raises(RuntimeError), memory.tick("main"):
+        raise RuntimeError
+    assert gc.isenabled()
 
 
 def test_a_project_that_began_with_few_rooms_is_followed_as_it_grows(memory):

@@ -196,11 +196,12 @@ class Daemon:
 
     async def tick(self, watched: Watched) -> TickReport:
         """One pass over one project, told to the board, the metrics and the log."""
-        report = await watched.project.tick()
+        with self._memory.tick(watched.name):
+            report = await watched.project.tick()
+            if report.result is TickResult.OK:
+                self._memory.follow(watched.name, sum(report.rooms.values()))
         self.turned()
         previous = self.board.take(report)
-        if report.result is TickResult.OK:
-            self._memory.follow(watched.name, sum(report.rooms.values()))
         self.metrics.on_report(report)
         log_report(log, report, previous, self.room_names)
         self.on_report(report)

@@ -36,6 +36,8 @@ POLL = 15.0
 CHURN = 0.01
 """The share of the rooms that change between two ticks."""
 PREPARED_AT_ONCE = 5000
+DECODING: tuple[ModuleType, ...] = (livekit.api.room_service, lists)
+"""The modules that decode ListRooms answers."""
 SETTINGS: Mapping[str, str] = {
     "WATCHDOG_POLL_INTERVAL": f"{POLL:g}s",
     "WATCHDOG_HTTP__LISTEN": "127.0.0.1:0",
@@ -154,12 +156,12 @@ def _found(report: TickReport) -> dict[str, Any]:
 
 async def first(server: Server, control: Control) -> dict[str, Any]:
     """The first tick, at the default budget."""
-    measured = Measured(control)
+    measured, stretches = Measured(control), Stretches()
     async with watchdog(server, control) as dog:
-        with measured.counted():
+        with measured.counted(), stretches.watched(*DECODING):
             report = await dog.tick(0.0)
         measured.rows.append(report.rows_written)
-        return measured.row(**_found(report))
+        return measured.row(**_found(report), loop=stretches.summary())
 
 
 async def _ticks(dog: Watchdog, measured: Measured, between: Callable[[], object]) -> TickReport:
@@ -182,7 +184,7 @@ async def steady(server: Server, control: Control) -> dict[str, Any]:
         return {
             **row,
             "sweep": swept.row(),
-            "loop": await _held(dog),
+            "loop": await _held(dog, dog.spend_budget),
             "scrapes": await _scraped(dog),
         }
 
@@ -194,7 +196,8 @@ async def due(server: Server, control: Control) -> dict[str, Any]:
         await dog.prepare()
         await dog.let_all_be_due()
         report = await _ticks(dog, measured, dog.spend_budget)
-        return measured.row(**_found(report), due=sum(report.due.values()))
+        row = measured.row(**_found(report), due=sum(report.due.values()))
+        return {**row, "loop": await _held(dog, dog.spend_budget)}
 
 
 async def churn(server: Server, control: Control) -> dict[str, Any]:
@@ -211,18 +214,18 @@ async def churn(server: Server, control: Control) -> dict[str, Any]:
             dog.spare_budget()
 
         report = await _ticks(dog, measured, change)
-        return measured.row(**_found(report))
+        row = measured.row(**_found(report))
+        return {**row, "loop": await _held(dog, change)}
 
 
-async def _held(dog: Watchdog) -> dict[str, Any]:
-    """For how long a steady tick holds the event loop at most, in seconds."""
+async def _held(dog: Watchdog, between: Callable[[], object]) -> dict[str, float]:
+    """For how long such ticks hold the event loop at most."""
     stretches = Stretches()
-    places: tuple[ModuleType, ...] = (livekit.api.room_service, lists)
-    with stretches.watched(*places):
-        for _ in range(TIMES):
-            dog.spend_budget()
+    for _ in range(TIMES):
+        between()
+        with stretches.watched(*DECODING):
             await dog.tick()
-    return {"own": stretches.own, "wall": stretches.wall, "decoding": stretches.decoding}
+    return stretches.summary()
 
 
 SCRAPER = """

@@ -56,6 +56,10 @@ class Stretches:
         self.wall = self.own = self.decoding = 0.0
         self._decoded = 0.0
 
+    def summary(self) -> dict[str, float]:
+        """All three, in seconds."""
+        return {"own": self.own, "wall": self.wall, "decoding": self.decoding}
+
     def _decoder(self, cls: Any) -> Any:
         measured = self
 
