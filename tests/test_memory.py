@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import weakref
 
 import pytest
 
@@ -37,6 +38,20 @@ def test_many_rooms_are_walked_no_more_until_a_project_is_given_up(memory):
     memory.forget("main")
     assert gc.get_freeze_count() == 0
     assert frozen_by(memory, MANY_ROOMS)
+
+
+def test_the_others_are_walked_no_more_once_what_a_project_left_is_collected(memory):
+    class Left:
+        pass
+
+    left = Left()
+    left.itself = left
+    there = weakref.ref(left)
+    assert frozen_by(memory, MANY_ROOMS)
+    memory.forget("small")
+    del left
+    assert frozen_by(memory, MANY_ROOMS)
+    assert there() is None
 
 
 def test_half_as_many_more_are_needed_before_the_next_time(memory):

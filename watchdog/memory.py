@@ -19,6 +19,8 @@ class Memory:
     _settled: dict[str, int] = field(default_factory=dict)
     _begun: set[str] = field(default_factory=set)
     _waiting: int = 0
+    _left: bool = False
+    """A project was given up, and the collector has not looked since for what is left of it."""
 
     @contextmanager
     def tick(self, project: str) -> Iterator[None]:
@@ -47,14 +49,19 @@ class Memory:
         before = self._settled.get(project)
         if before is None or rooms >= max(MANY_ROOMS, GROWN * before):
             self._settled[project] = rooms
+            if self._left:
+                self._left = False
+                gc.collect()
             _settle(rooms)
 
     def forget(self, project: str) -> None:
-        """A project is given up: the collector is to find what is left of it."""
+        """A project is given up: what is left of it is to be found, and then the others settle anew."""
         self._settled.pop(project, None)
         self._begun.discard(project)
         if gc.get_freeze_count():
             gc.unfreeze()
+            self._settled.clear()
+            self._left = True
 
 
 def _settle(rooms: int) -> None:

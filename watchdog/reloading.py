@@ -91,11 +91,11 @@ async def reloaded(
     try:
         yield
     finally:
-        loop.remove_signal_handler(signal.SIGHUP)
-        signal.signal(signal.SIGHUP, otherwise)
         watch.cancel()
         with suppress(asyncio.CancelledError):
             await watch
+        loop.remove_signal_handler(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, otherwise or signal.SIG_IGN)
 
 
 class _Watch:

@@ -1,11 +1,13 @@
 """A new database is made by a process that ends, and without it all the same."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
 from tests.cli.program import environment
+from watchdog.core.errors import ConfigurationError, StoreError
 from watchdog.store import making
 from watchdog.store.database import current, open_database
 from watchdog.store.making import made_apart
@@ -56,6 +58,27 @@ async def test_where_no_process_can_make_it_the_run_does(tmp_path, monkeypatch, 
     await made_apart(url)
     async with await open_database(url) as database:
         assert (database.migration.from_revision, database.migration.to_revision) == (None, HEAD)
+
+
+async def test_modules_in_the_working_directory_are_not_run(tmp_path, monkeypatch):
+    (tmp_path / "sqlite3.py").write_text("open('foreign', 'w').close()\n")
+    monkeypatch.chdir(tmp_path)
+    await made_apart(url_of(tmp_path / "new.db"))
+    assert not (tmp_path / "foreign").exists()
+    assert await current(url_of(tmp_path / "new.db")) == (HEAD, HEAD)
+
+
+async def test_a_name_that_no_file_can_have_is_left_to_the_run(tmp_path):
+    await made_apart(url_of(tmp_path / ("x" * 300)))
+    with pytest.raises((ConfigurationError, StoreError)):
+        await open_database(url_of(tmp_path / ("x" * 300)))
+
+
+async def test_a_name_that_is_no_text_is_refused(tmp_path):
+    url = url_of(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.db"))
+    await made_apart(url)
+    with pytest.raises(ConfigurationError, match="not a well-formed URL"):
+        await open_database(url)
 
 
 async def test_one_that_hangs_is_ended(tmp_path, monkeypatch):

@@ -67,11 +67,11 @@ def find(url: str) -> Place:
     """What the URL names; raises ConfigurationError where it is none of the supported forms."""
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError):
+        # Without the query, too: drivers take a password there as well.
+        shown = parsed.set(query={}).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):  # also for bytes that are no text in UTF-8
         # The text itself is not repeated: a password may stand anywhere in it.
         raise ConfigurationError(f"`database` is not a well-formed URL: {FORMS}") from None
-    # Without the query, too: drivers take a password there as well.
-    shown = parsed.set(query={}).render_as_string(hide_password=True)
     if parsed.drivername not in (SQLITE, POSTGRES):
         raise ConfigurationError(
             f"`database` {shown} asks for the unsupported driver {parsed.drivername!r}: {FORMS}"
