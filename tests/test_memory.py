@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import weakref
+from types import SimpleNamespace
 
 import pytest
 
@@ -79,6 +80,15 @@ def test_a_first_tick_that_fails_has_the_collector_go_on(memory):
 
 def test_a_project_that_began_with_few_rooms_is_followed_as_it_grows(memory):
     assert [frozen_by(memory, n) for n in (0, 4000, MANY_ROOMS)] == [False, False, True]
+
+
+def test_memory_is_given_back_once(monkeypatch, memory):
+    trimmed = []
+    library = SimpleNamespace(malloc_trim=trimmed.append)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
+    for _ in range(3):
+        memory.follow("main", 10)
+    assert trimmed == [0]
 
 
 @pytest.mark.parametrize("error", [OSError, AttributeError])

@@ -1,6 +1,8 @@
 """Files that change while a reload is under way, or are being written, are read as they then are."""
 
 import asyncio
+import os
+import signal
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -56,3 +58,15 @@ async def test_a_file_that_stays_as_it_is_is_read_once(tmp_path: Path) -> None:
         await reader.until("one")
         await asyncio.sleep(20 * EVERY)
         assert reader.read == ["one"]
+
+
+async def test_a_hangup_after_the_daemon_was_told_to_stop_does_not_end_it(tmp_path: Path) -> None:
+    (file := tmp_path / "file").write_text("as it is")
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as a run has it from its beginning
+    try:
+        async with reading(file):
+            pass
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -296,8 +296,6 @@ async def opened_daemon(
     `change` may put something of its own between the daemon and its stores.
     """
     settings.require_projects()
-    if replica:  # it lives for long
-        await made_apart(settings.database)
     async with AsyncExitStack() as stack:
         try:
             daemon = await stack.enter_async_context(
@@ -366,6 +364,8 @@ async def run(
     stop = asyncio.Event()
     stop_on_signals(stop)
     senders = senders_of(settings)
+    settings.require_projects()  # else nothing is to be made
+    await made_apart(settings.database)
     async with opened_daemon(settings, clock, replica=True) as daemon:
 
         async def reload() -> Changes:

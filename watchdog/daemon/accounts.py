@@ -13,9 +13,7 @@ from watchdog.core.pricing import RunningSpend, burn_per_hour, episode_spend, ru
 from watchdog.core.profiles import Tariffs
 from watchdog.core.spend import Spend
 from watchdog.daemon.faults import MoneyFaults
-
-AT_ONCE = 500
-"""So many episodes are reckoned before anything else may have its turn."""
+from watchdog.daemon.turns import in_turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +113,10 @@ class Accounts:
         }
         return Bill(upto, by_episode, exported)
 
-    def reckon(self, episodes: Iterable[Episode], upto: datetime) -> Iterator[None]:
-        """Reckon what a bill until `upto` needs; stops now and then, for its caller's sake."""
-        for number, episode in enumerate(tuple(episodes), 1):
+    async def reckon(self, episodes: Iterable[Episode], upto: datetime) -> None:
+        """Reckon what a bill until `upto` needs; others have their turn meanwhile."""
+        async for episode in in_turns(tuple(episodes)):
             self._known(episode, upto)
-            if number % AT_ONCE == 0:
-                yield
 
     def _known(self, episode: Episode, upto: datetime) -> _Reckoned:
         known = self._reckoned.get(episode.id)

@@ -1,6 +1,5 @@
 """The orphaned rooms of one project as a report shows them."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -46,6 +45,4 @@ async def orphan_views(
                 words=words.get(episode.id, ()),
             )
         )
-    views.sort(key=lambda v: -v.age)
-    await asyncio.sleep(0)
-    return tuple(views)
+    return tuple(sorted(views, key=lambda v: -v.age))

@@ -268,8 +268,7 @@ class Project:
         for _ in self._book.note_new(listing, mono):
             await asyncio.sleep(0)
         self._tracker.note_list(listing, trust, mono)
-        if len(listing.rooms) >= AT_ONCE:
-            await asyncio.sleep(0)
+        await self._let_others()
         return trust
 
     def _note_look(self, look: Look) -> None:
@@ -300,8 +299,8 @@ class Project:
         """Price what is known, write it, and only then act on it and let it be seen."""
         now = self._clock.now()
         self._number += 1
-        for _ in self._books.accounts.reckon(self._tracker.episodes, self._watch.good_wall or now):
-            await asyncio.sleep(0)
+        upto = self._watch.good_wall or now
+        await self._books.accounts.reckon(self._tracker.episodes, upto)
         bill = self._bill(now)
         await self._let_others()
         rulings = self._decide(bill.episodes, result)
@@ -327,8 +326,8 @@ class Project:
         return self._last
 
     async def _let_others(self) -> None:
-        """Let others have their turn, where there are so many orphans that a step over them takes long."""
-        if len(self._tracker.episodes) >= AT_ONCE:
+        """Let others have their turn, where there are so many rooms that a step over them takes long."""
+        if len(self._book.rooms) >= AT_ONCE:
             await asyncio.sleep(0)
 
     def _bill(self, now: datetime) -> Bill:
@@ -461,6 +460,7 @@ class Project:
             watched=watched,
             now=now,
         )
+        await self._let_others()
         due = Counter(view.policy for view in views if view.due)
         return replace(
             report,

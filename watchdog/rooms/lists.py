@@ -66,8 +66,6 @@ class Reading:
         self.others: list[int] = []
         """The places of the others, whose bytes follow each other in `entries`."""
         self.entries = bytearray()
-        self.same = True
-        """Every room is that of the last answer, in its order."""
         self._rest = bytearray()  # the beginning of a field
         self._wanted = 0  # so long must it be
         self._here = 0  # where in the last answer the next room should stand
@@ -141,7 +139,6 @@ class Reading:
             self._here, self._misses = place + 1, 0
         self.sizes.append(len(entry))
         self.keys.append(key)
-        self.same = False
         if self._index is not None:
             self._many = int(place == here)
         elif self._misses > NEARBY and self._here < len(self.last.keys):
@@ -177,7 +174,7 @@ class ListReader:
         """
         reading.end()
         last = reading.last
-        if not (reading.same and len(reading.rooms) == len(last.rooms)):
+        if reading.keys != last.keys:
             rooms = await self._decoded(reading)
             by_sid = {room.sid: room for room in rooms}
             self._last = _Last(reading.sizes, reading.keys, rooms, by_sid)
